@@ -1,0 +1,96 @@
+"""What every test shares: the real data, a private cache, and no network but the loopback."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("XRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))
+NO_DATA = f"no real data in {DATA}: set XRAIN_TEST_DATA to the folder that holds it"
+
+
+class NetworkForbiddenError(RuntimeError):
+    """A test tried to leave this machine."""
+
+
+def _is_loopback(host: Any) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost", socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(str(name).partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+class _LoopbackSocket(socket.socket):
+    """A socket that connects to this machine alone."""
+
+    def _check(self, address: Any) -> None:
+        if self.family not in (socket.AF_INET, socket.AF_INET6) or _is_loopback(address[0]):
+            return
+        if self.type == socket.SOCK_DGRAM:  # asking for the own address: answered "no network"
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+        raise NetworkForbiddenError(f"a test wants to connect to {address}")
+
+    def connect(self, address: Any) -> None:
+        self._check(address)
+        super().connect(address)
+
+    def connect_ex(self, address: Any) -> int:
+        self._check(address)
+        return super().connect_ex(address)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Refuse every connection and every look-up of a name outside this machine."""
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _is_loopback(host):
+            try:
+                ipaddress.ip_address(host)  # a number needs no server
+            except ValueError:
+                raise NetworkForbiddenError(f"a test looks up {host!r}") from None
+        return look_up(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "socket", _LoopbackSocket)
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def private_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    """Keep the tester's own cache and settings out of the tests."""
+    for name in ("XRAIN_WEIGHTS_URL", "XRAIN_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    cache = tmp_path_factory.getbasetemp() / "xrain-cache"
+    monkeypatch.setenv("XRAIN_CACHE_DIR", str(cache))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data; the test is skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(NO_DATA)
+    return DATA
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `l1c_granule` once for each real L1C granule."""
+    if "l1c_granule" not in metafunc.fixturenames:
+        return
+    granules = sorted(DATA.glob("granules/*/1C*.HDF5"))
+    cases = [pytest.param(g, id=f"{g.parent.name}-{g.name.partition('-S')[0]}") for g in granules]
+    skipped = pytest.param(None, marks=pytest.mark.skip(reason=NO_DATA), id="no-data")
+    metafunc.parametrize("l1c_granule", cases or [skipped])
