@@ -1,0 +1,222 @@
+"""The vocabulary of xrain: dimensions, variables, CF attributes, channel names.
+
+Every name that more than one module uses stands here, and only here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+SCAN: Final = "scan"
+PIXEL: Final = "pixel"
+CHANNEL: Final = "channel"
+SWATH: Final = "swath"
+SAMPLE: Final = "sample"
+QUANTILE: Final = "quantile"
+
+TB: Final = "tb"
+LATITUDE: Final = "latitude"
+LONGITUDE: Final = "longitude"
+TIME: Final = "time"
+INCIDENCE: Final = "earth_incidence_angle"
+QUALITY: Final = "quality"
+
+SURFACE_PRECIP: Final = "surface_precip"
+SURFACE_PRECIP_QUANTILE: Final = "surface_precip_quantile"
+PROBABILITY_OF_PRECIP: Final = "probability_of_precip"
+PRECIP_FLAG: Final = "precip_flag"
+RETRIEVAL_QUALITY: Final = "retrieval_quality"
+
+QUALITY_FILL: Final = -99
+PRECIP_FLAG_FILL: Final = -1
+
+QUALITY_FLAGS: Final[dict[str, int]] = {
+    "missing_channel": 1,
+    "outside_training_range": 2,
+    "bad_geolocation": 4,
+    "swath_edge": 8,
+    "assumed_input": 16,
+    "no_usable_channel": 32,
+    "suspect_radiance": 64,
+}
+"""Bits of ``retrieval_quality``; 0 means good."""
+
+ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
+    TB: {
+        "standard_name": "brightness_temperature",
+        "long_name": "intercalibrated brightness temperature",
+        "units": "K",
+    },
+    LATITUDE: {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"},
+    LONGITUDE: {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"},
+    TIME: {"standard_name": "time", "long_name": "scan time"},
+    CHANNEL: {"long_name": "channel name"},
+    SWATH: {"long_name": "swath group of the file"},
+    "frequency": {
+        "standard_name": "sensor_band_central_radiation_frequency",
+        "long_name": "centre frequency",
+        "units": "GHz",
+    },
+    "sideband_offset": {
+        "long_name": "offset of the pass bands from the centre frequency",
+        "units": "GHz",
+    },
+    "polarization": {
+        "long_name": "polarization; QV and QH rotate with the scan angle",
+    },
+    INCIDENCE: {
+        "standard_name": "sensor_zenith_angle",
+        "long_name": "earth incidence angle",
+        "units": "degree",
+    },
+    QUALITY: {
+        "standard_name": "quality_flag",
+        "long_name": "quality of the brightness temperatures as the file gives it; "
+        "0 is good, negative is missing or bad",
+    },
+    "sun_glint_angle": {"long_name": "sun glint angle", "units": "degree"},
+    "sun_local_time": {"long_name": "local solar time", "units": "hour"},
+    "spacecraft_latitude": {"long_name": "latitude of the satellite", "units": "degrees_north"},
+    "spacecraft_longitude": {"long_name": "longitude of the satellite", "units": "degrees_east"},
+    "spacecraft_altitude": {"long_name": "altitude of the satellite", "units": "km"},
+    "spacecraft_orientation": {"long_name": "yaw of the satellite", "units": "degree"},
+    SURFACE_PRECIP: {
+        "standard_name": "rainfall_rate",
+        "long_name": "surface precipitation rate, posterior mean",
+        "units": "mm h-1",
+    },
+    SURFACE_PRECIP_QUANTILE: {
+        "standard_name": "rainfall_rate",
+        "long_name": "quantiles of the surface precipitation rate",
+        "units": "mm h-1",
+    },
+    QUANTILE: {"standard_name": "quantile", "long_name": "cumulative probability", "units": "1"},
+    PROBABILITY_OF_PRECIP: {
+        "long_name": "probability of precipitation",
+        "units": "1",
+        "valid_min": 0.0,
+        "valid_max": 1.0,
+    },
+    PRECIP_FLAG: {
+        "long_name": "precipitation detected",
+        "flag_values": [0, 1],
+        "flag_meanings": "no_precipitation precipitation",
+    },
+    RETRIEVAL_QUALITY: {
+        "standard_name": "quality_flag",
+        "long_name": "quality of the retrieval; 0 is good",
+        "flag_masks": list(QUALITY_FLAGS.values()),
+        "flag_meanings": " ".join(QUALITY_FLAGS),
+    },
+}
+"""CF attributes of every variable that xrain makes."""
+
+_CHANNEL_NAME = re.compile(
+    r"^(?:CHANNEL_|TB_)?"
+    r"(?P<frequency>\d+(?:\.\d+)?)(?:GHZ)?"
+    r"(?:(?:±|\+/-|\+-)(?P<offset>\d+(?:\.\d+)?)(?:GHZ)?)?"
+    r"(?:[_-]?(?P<polarization>QV|QH|V|H))?(?:-?POL)?"
+    r"(?:-?(?P<suffix>[AB]))?$"
+)
+
+FREQUENCY_TOLERANCE: Final = 0.006
+"""Two names mean the same channel if their centre frequencies agree to this share (36.5 and
+36.64 GHz do, 36.64 and 37 GHz do not)."""
+
+OFFSET_TOLERANCE: Final = 0.15
+"""The same for the sideband offsets, in GHz."""
+
+
+@dataclass(frozen=True)
+class ChannelName:
+    """What a channel name says.
+
+    Attributes
+    ----------
+    frequency : float
+        Centre frequency in GHz.
+    offset : float
+        Sideband offset in GHz, 0 for a single band.
+    polarization : str
+        ``"V"``, ``"H"``, ``"QV"``, ``"QH"``, or ``""`` where the name does not say.
+    suffix : str
+        ``"A"`` or ``"B"`` for channels that a sensor has twice, else ``""``.
+    """
+
+    frequency: float
+    offset: float
+    polarization: str
+    suffix: str
+
+
+def parse_channel_name(name: str) -> ChannelName | None:
+    """Read a channel name such as ``36.64V``, ``183±3V`` or ``89.0V-A``; None if it is none."""
+    found = _CHANNEL_NAME.match(re.sub(r"\s+", "", str(name)).upper())
+    if found is None:
+        return None
+    return ChannelName(
+        float(found["frequency"]),
+        float(found["offset"] or 0.0),
+        found["polarization"] or "",
+        found["suffix"] or "",
+    )
+
+
+def _distance(a: ChannelName, b: ChannelName) -> float | None:
+    """How unlike two channels are; None if they cannot be the same channel."""
+    shift = abs(a.frequency - b.frequency) / b.frequency
+    if shift > FREQUENCY_TOLERANCE or abs(a.offset - b.offset) > OFFSET_TOLERANCE:
+        return None
+    cost = shift + abs(a.offset - b.offset)
+    if a.polarization != b.polarization:
+        if a.polarization.lstrip("Q") != b.polarization.lstrip("Q") and a.polarization:
+            return None
+        cost += 1.0
+    if a.suffix != b.suffix:
+        if a.suffix and b.suffix:
+            return None
+        cost += 1.0
+    return cost
+
+
+def _candidates(names: Sequence[str], wanted: Sequence[str]) -> list[tuple[float, int, int]]:
+    parsed = [parse_channel_name(n) for n in names]
+    pairs = []
+    for j, want in enumerate(wanted):
+        target = parse_channel_name(want)
+        for i, name in enumerate(names):
+            if name == want:
+                pairs.append((-1.0, i, j))
+            elif target is not None and (this := parsed[i]) is not None:
+                cost = _distance(this, target)
+                if cost is not None:
+                    pairs.append((cost, i, j))
+    return sorted(pairs)
+
+
+def match_channels(names: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
+    """Find each wanted channel among the given names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The channels that are there, in any spelling: ``36.5V``, ``183±3V``, ``89V`` …
+    wanted : sequence of str
+        The channels looked for.
+
+    Returns
+    -------
+    list of int or None
+        For each wanted channel its position in `names`, or None. A name serves at most one
+        wanted channel; exact names win over aliases and nearer frequencies over farther ones.
+    """
+    found: dict[int, int] = {}
+    used: set[int] = set()
+    for _, i, j in _candidates(names, wanted):
+        if j not in found and i not in used:
+            found[j] = i
+            used.add(i)
+    return [found.get(j) for j in range(len(wanted))]
