@@ -354,3 +354,62 @@ def _cell(points: FloatArray, row: npt.NDArray[np.intp], col: npt.NDArray[np.int
     a, c = np.where(np.isnan(a), c, a), np.where(np.isnan(c), a, c)
     lone = (10.0 / EARTH_RADIUS) ** 2
     return np.where(np.isnan(a), lone, a) + np.where(np.isnan(c), lone, c)
+
+
+def smooth_onto(
+    reference: Window, source: Window, values: npt.NDArray[np.generic], nearest: Match
+) -> npt.NDArray[np.float32]:
+    """Bring `values` onto the reference grid by Gaussian-weighted footprint matching.
+
+    The weight's half-power width is the coarser of the two local samplings, so that fine
+    channels are averaged onto a coarse grid and coarse ones are interpolated onto a fine grid.
+
+    Parameters
+    ----------
+    reference, source : Window
+        Positions of the two grids, of one pass.
+    values : ndarray, shape (row, column, channel)
+        On the source grid; NaN is left out of the average.
+    nearest : Match
+        Where no sample is near, the result is NaN.
+
+    Returns
+    -------
+    ndarray of float32, shape (scan, pixel, channel)
+    """
+    from pyresample import SwathDefinition, kd_tree
+
+    out = np.full((*nearest.row.shape, values.shape[2]), np.nan, np.float32)
+    here, there = _finite(reference), _finite(source)
+    if not (here.any() and there.any()):
+        return out
+    sigma = max(_spacing(reference), _spacing(source)) / np.sqrt(8 * np.log(2)) * 1000
+    to = SwathDefinition(reference.longitude[here], reference.latitude[here])
+    for k in range(values.shape[2]):
+        use = there & np.isfinite(values[..., k])
+        if use.any():
+            grid = SwathDefinition(source.longitude[use], source.latitude[use])
+            out[here, k] = kd_tree.resample_gauss(
+                grid, values[..., k][use], to, 3 * sigma, sigma, neighbours=16, fill_value=np.nan
+            )
+    out[~nearest.found] = np.nan
+    return out
+
+
+def _finite(grid: Window) -> npt.NDArray[np.bool_]:
+    out: npt.NDArray[np.bool_] = np.isfinite(grid.latitude) & np.isfinite(grid.longitude)
+    return out
+
+
+def _spacing(grid: Window) -> float:
+    """Median of the wider of the two spacings of a grid in km."""
+    points = unit_vectors(grid.latitude, grid.longitude)
+    steps = [
+        float(np.nanmedian(np.sqrt(_squared_distance(points[1:], points[:-1]))))
+        if points.shape[0] > 1
+        else 0.0,
+        float(np.nanmedian(np.sqrt(_squared_distance(points[:, 1:], points[:, :-1]))))
+        if points.shape[1] > 1
+        else 0.0,
+    ]
+    return max(max(steps), 1.0 / EARTH_RADIUS) * EARTH_RADIUS
