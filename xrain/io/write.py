@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def archive_name(
     platform : str
         Satellite as in L1C headers, such as ``"GPM"``.
     start, end : numpy.datetime64
-        Times of first and last scan.
+        Start and stop of the granule; the archive's names stop one second early.
     orbit : int
         Granule number.
     version : str
@@ -116,7 +117,8 @@ def archive_name(
     str
         Such as ``1C.GPM.GMI.XCAL2016-C.20140304-S175932-E193159.000079.V07A.HDF5``.
     """
-    first, last = _datetime(start), _datetime(end)
+    first, last = _datetime(start), _datetime(end - np.timedelta64(1, "s"))
+    last = max(first, last)
     return (
         f"1C.{platform}.{sensor.name}.{calibration}.{first:%Y%m%d-S%H%M%S}-E{last:%H%M%S}"
         f".{orbit:06d}.{version}.{extension}"
@@ -184,7 +186,10 @@ def write_l1c(
         root["FileHeader"] = root["FileHeader"].replace("=PPS;", "=XRAIN-SIMULATION;")
         root["SimulationRecord"] = pvl({"Simulated": "TRUE", **simulation})
     write = _write_netcdf if target.suffix in {".nc", ".nc4"} else _write_hdf5
-    _replace(target, lambda part: write(part, sensor, root, arrays))
+    # HDF5 crashes when the disk fills up under it, so the file is made in memory first.
+    image = io.BytesIO()
+    write(image, sensor, root, arrays)
+    _replace(target, image)
     return target
 
 
@@ -312,12 +317,12 @@ def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 
 def _write_hdf5(
-    path: Path,
+    image: io.BytesIO,
     sensor: Sensor,
     root: Mapping[str, str],
     arrays: Mapping[str, Mapping[str, AnyArray]],
 ) -> None:
-    with h5py.File(path, "w") as file:
+    with h5py.File(image, "w") as file:
         for key, text in root.items():
             file.attrs[key] = np.bytes_(text.encode())
         for name, group in arrays.items():
@@ -339,14 +344,14 @@ def _write_hdf5(
 
 
 def _write_netcdf(
-    path: Path,
+    image: io.BytesIO,
     sensor: Sensor,
     root: Mapping[str, str],
     arrays: Mapping[str, Mapping[str, AnyArray]],
 ) -> None:
     import h5netcdf
 
-    with h5netcdf.File(path, "w") as file:
+    with h5netcdf.File(image, "w") as file:
         file.attrs.update(root)
         for name, group in arrays.items():
             swath = file.create_group(name)
@@ -389,12 +394,13 @@ def _as_output_error(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _replace(target: Path, write: Callable[[Path], None]) -> None:
+def _replace(target: Path, image: io.BytesIO) -> None:
     """Write to a temporary name beside `target`, then rename."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with _as_output_error(target):
         try:
-            write(part)
+            part.write_bytes(image.getbuffer())
             part.replace(target)
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
