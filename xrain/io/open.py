@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def open_l1c(
     InputError
         If there is no file, or the granules are of different radiometers.
     """
-    options = {"swath": swath, "coregistration": coregistration}
+    options: dict[str, Any] = {"swath": swath, "coregistration": coregistration}
     if isinstance(path, str | os.PathLike):
         return xr.open_dataset(path, engine="gpm-l1c", chunks=chunks, **options)
     paths = list(path)
@@ -92,8 +93,13 @@ def join(parts: list[xr.Dataset]) -> xr.Dataset:
         combine_attrs="drop_conflicts",
     )
     out.attrs["granule"] = ", ".join(str(p.attrs.get("granule", "")) for p in ordered)
-    out.set_close(lambda: [p.close() for p in parts])
+    out.set_close(partial(_close_all, parts))
     return out
+
+
+def _close_all(parts: list[xr.Dataset]) -> None:
+    for part in parts:
+        part.close()
 
 
 def _first_time(part: xr.Dataset) -> np.datetime64:

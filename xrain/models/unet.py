@@ -1,0 +1,285 @@
+"""The network: a U-Net whose first layer is made from a description of the channels.
+
+It knows no satellite, no file and no dataset. One set of weights serves any list of channels:
+a small perceptron turns each channel's description (frequency, sideband offset, polarization,
+incidence angle, footprint, noise) into the kernels of the first convolution, which sums over
+the channels that are there. For a fixed list the kernels are folded into one convolution.
+
+There is no normalisation over space, so a tile with enough halo gives the same numbers as the
+whole swath.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xrain.errors import ModelError
+from xrain.sensors import Channel
+
+AUXILIARY = ("incidence", "land")
+"""Planes beside the channels: cosine of the incidence angle, and land fraction."""
+
+TB_OFFSET, TB_SCALE = 230.0, 40.0
+"""Brightness temperatures enter as (K − 230) / 40, so that they are of order one."""
+
+_CENTRES = (6.925, 10.65, 18.7, 22.8, 31.4, 36.6, 53.0, 89.0, 118.75, 150.0, 166.0, 183.31)
+_RBF_WIDTH = 0.12
+_DESCRIPTION = len(_CENTRES) + 9
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Shape of the network.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Features at each resolution; each further one halves the grid.
+    blocks : int
+        Residual blocks at each resolution, on the way down and on the way up.
+    edges : tuple of float
+        Bounds of the rain-rate classes in mm/h, ascending and evenly spaced in their logarithm;
+        rates under the first are the dry class.
+    hidden : int
+        Width of the perceptron that makes the kernels.
+    """
+
+    widths: tuple[int, ...] = (24, 40, 64, 80)
+    blocks: int = 1
+    edges: tuple[float, ...] = tuple(float(x) for x in np.geomspace(0.05, 150.0, 32))
+    hidden: int = 48
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> UNetConfig:
+        """Rebuild a configuration from the ``architecture`` of a model card."""
+        return cls(
+            tuple(values["widths"]),
+            int(values["blocks"]),
+            tuple(values["edges"]),
+            int(values["hidden"]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain values for a model card."""
+        return {"kind": "constellation-unet", **asdict(self)}
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, the dry one included."""
+        return len(self.edges)
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the finest grid in one of the coarsest."""
+        return 1 << (len(self.widths) - 1)
+
+    @property
+    def reach(self) -> int:
+        """Farthest pixel that can change the result at a pixel, in rows or columns."""
+        depth = len(self.widths)
+        convolutions = [2 * self.blocks * (1 if k == depth - 1 else 2) for k in range(depth)]
+        return 1 + sum(n << k for k, n in enumerate(convolutions)) + self.stride - 1
+
+    @property
+    def halo(self) -> int:
+        """Rows beside a tile that make it exact: the reach, rounded up to the stride."""
+        return -(-self.reach // self.stride) * self.stride
+
+
+def describe(channels: Sequence[Channel]) -> Tensor:
+    """Numbers that tell the network what each channel is, shape (channel, features)."""
+    rows = []
+    for c in channels:
+        bumps = [math.exp(-((math.log(c.frequency / f) / _RBF_WIDTH) ** 2) / 2) for f in _CENTRES]
+        vertical = {"V": 1.0, "QV": 1.0, "H": 0.0, "QH": 0.0}.get(c.polarization, 0.5)
+        mixed = 0.0 if c.polarization in ("V", "H") else 1.0
+        rows.append([
+            *bumps,
+            math.log(c.frequency / 40.0),
+            vertical,
+            mixed,
+            1.0 if c.sideband_offset else 0.0,
+            c.sideband_offset / 7.0,
+            math.log1p(c.sideband_offset) - 1.0,
+            math.cos(math.radians(c.incidence_angle)),
+            math.log(max(math.sqrt(c.footprint[0] * c.footprint[1]), 1.0)) - 2.5,
+            c.nedt,
+        ])  # fmt: skip
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+class Block(nn.Module):
+    """Two convolutions around a residual; begins as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.normal_(self.second.weight, std=1e-3)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine features (batch, width, row, column)."""
+        y = nn.functional.relu(self.first(nn.functional.relu(x)), inplace=True)
+        out: Tensor = self.second(y).add_(x)
+        return out
+
+
+class Trunk(nn.Module):
+    """The U-Net proper, from first features to class logits."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        widths, blocks = config.widths, config.blocks
+        self.down = nn.ModuleList(_blocks(w, blocks) for w in widths)
+        self.up = nn.ModuleList(_blocks(w, blocks) for w in widths[:-1])
+        pairs = list(itertools.pairwise(widths))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
+        self.head = nn.Conv2d(widths[0], config.classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (batch, class, row, column); rows and columns multiples of the stride."""
+        kept = []
+        for level, blocks in enumerate(self.down):
+            x = blocks(x)
+            if level < len(self.shrink):
+                kept.append(x)
+                x = self.shrink[level](x)
+        for level in reversed(range(len(self.up))):
+            x = self.up[level](self.grow[level](x) + kept[level])
+        out: Tensor = self.head(nn.functional.relu(x))
+        return out
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(width) for _ in range(count)))
+
+
+class ConstellationUNet(nn.Module):
+    """One network for every channel list.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        Shape of the network.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.widths[0]
+        self.maker = nn.Sequential(
+            nn.Linear(_DESCRIPTION, config.hidden),
+            nn.SiLU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.SiLU(),
+            nn.Linear(config.hidden, 2 * 9 * width),
+        )
+        self.auxiliary = nn.Parameter(torch.zeros(width, 2 * len(AUXILIARY), 3, 3))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.trunk = Trunk(config)
+
+    def kernel(self, description: Tensor) -> Tensor:
+        """First kernels for channels described by (channel, features).
+
+        Returns a tensor (width, 2 × (channels + auxiliaries), 3, 3): values first, then masks.
+        """
+        channels, width = description.shape[0], self.config.widths[0]
+        made = self.maker(description).view(channels, 2, width, 3, 3) / math.sqrt(9 * 13)
+        extra = self.auxiliary.view(width, 2, len(AUXILIARY), 3, 3)
+        both = torch.cat([made.permute(2, 1, 0, 3, 4), extra], dim=2)
+        return both.reshape(width, -1, 3, 3)
+
+    def forward(self, planes: Tensor, description: Tensor) -> Tensor:
+        """Logits (batch, class, row, column) from the planes of :func:`stack_planes`."""
+        first = nn.functional.conv2d(planes, self.kernel(description), self.bias, padding=1)
+        out: Tensor = self.trunk(first)
+        return out
+
+    def fold(self, channels: Sequence[Channel]) -> FoldedUNet:
+        """Fix the channel list: the kernels become one ordinary convolution."""
+        with torch.no_grad():
+            weight = self.kernel(describe(channels).to(self.bias))
+        return FoldedUNet(self.config, weight, self.bias.detach(), self.trunk)
+
+
+class FoldedUNet(nn.Module):
+    """The network for one channel list."""
+
+    def __init__(self, config: UNetConfig, weight: Tensor, bias: Tensor, trunk: Trunk) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
+        self.stem.weight = nn.Parameter(weight.clone(), requires_grad=False)
+        self.stem.bias = nn.Parameter(bias.clone(), requires_grad=False)
+        self.trunk = trunk
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Logits (batch, class, row, column) from the planes of :func:`stack_planes`."""
+        out: Tensor = self.trunk(self.stem(planes))
+        return out
+
+
+def stack_planes(tb: Tensor, incidence: Tensor, land: Tensor) -> Tensor:
+    """Input planes of the network; NaN means missing.
+
+    Parameters
+    ----------
+    tb : Tensor, shape (batch, row, column, channel)
+        Brightness temperature, K.
+    incidence : Tensor, shape (batch, row, column)
+        Earth incidence angle, degrees.
+    land : Tensor, shape (batch, row, column)
+        Land fraction, 0 to 1.
+
+    Returns
+    -------
+    Tensor, shape (batch, 2 × (channel + 2), row, column), in channels-last order
+        Scaled values with 0 where missing, then masks.
+    """
+    channels = tb.shape[3]
+    count = channels + len(AUXILIARY)
+    out = tb.new_empty((*tb.shape[:3], 2 * count))
+    values, masks = out[..., :count], out[..., count:]
+    torch.sub(tb, TB_OFFSET, out=values[..., :channels]).div_(TB_SCALE)
+    values[..., channels] = torch.cos(torch.deg2rad(incidence)).sub_(0.6).mul_(3.0)
+    values[..., channels + 1] = land
+    masks.copy_(torch.isfinite(values))
+    values.nan_to_num_(nan=0.0)
+    return out.permute(0, 3, 1, 2)
+
+
+def class_rates(edges: Sequence[float]) -> Tensor:
+    """Mean rate of each class in mm/h, for rates spread evenly in their logarithm; 0 if dry."""
+    e = torch.tensor(edges, dtype=torch.float64)
+    rates = (e[1:] - e[:-1]) / torch.log(e[1:] / e[:-1])
+    return torch.cat([torch.zeros(1, dtype=torch.float64), rates]).float()
+
+
+def load_network(
+    architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> ConstellationUNet:
+    """Build the network that a card describes, with its weights.
+
+    Raises
+    ------
+    ModelError
+        If the card's architecture is unknown or the weights do not fit it.
+    """
+    if architecture.get("kind") != "constellation-unet":
+        raise ModelError(f"unknown architecture {architecture.get('kind')!r} on the model card")
+    network = ConstellationUNet(UNetConfig.from_dict(architecture))
+    try:
+        network.load_state_dict({k: v.float() for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise ModelError(f"the weights do not fit the model card: {error}") from error
+    return network.eval().requires_grad_(False)
