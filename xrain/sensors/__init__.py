@@ -5,15 +5,27 @@ A new sensor is a new TOML in this folder; no code changes.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import re
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
 
-from xrain.errors import UnknownChannelError, UnknownSensorError
+from xrain.errors import FileFormatError, UnknownChannelError, UnknownSensorError
 
-__all__ = ["Channel", "Sensor", "SwathGroup", "find_sensor", "get_sensor", "list_sensors"]
+__all__ = [
+    "Channel",
+    "Degradation",
+    "Sensor",
+    "SwathGroup",
+    "find_sensor",
+    "get_sensor",
+    "list_sensors",
+    "load_sensors",
+]
 
 
 @dataclass(frozen=True)
@@ -34,8 +46,8 @@ class Channel:
     bandwidth : float
         Total width of one pass band in MHz.
     footprint : tuple of float
-        Half-power footprint in km, (along, across) the scan direction's track, at nadir for a
-        cross-track sounder.
+        Half-power footprint on the ground in km: the long axis, along the view, then the short
+        one across it; at nadir for a cross-track sounder.
     nedt : float
         Noise-equivalent temperature difference in K.
     incidence_angle : float
@@ -84,6 +96,28 @@ class SwathGroup:
 
 
 @dataclass(frozen=True)
+class Degradation:
+    """Channels of one platform that are known to be bad from a day on.
+
+    Attributes
+    ----------
+    platform : str
+        Satellite name as in L1C headers.
+    channels : tuple of str
+        Names of the channels.
+    since : datetime.date
+        First bad day.
+    note : str
+        What happened, with its source.
+    """
+
+    platform: str
+    channels: tuple[str, ...]
+    since: dt.date
+    note: str
+
+
+@dataclass(frozen=True)
 class Sensor:
     """One instrument and where it flies.
 
@@ -98,12 +132,13 @@ class Sensor:
     altitude : float
         Nominal altitude in km.
     scan_angle : float
-        Half width of the observed scan in degrees: of azimuth for a conical scan, of the
-        viewing angle from nadir for a cross-track one.
+        Angle in degrees from the middle of the scan to the centre of its outermost pixel: of
+        azimuth for a conical scan, of the view from nadir for a cross-track one.
     reference_swath : str
         Group onto whose pixels the other groups are brought.
     platforms : dict of str to str
-        Satellite names as they stand in L1C headers, with their usual name.
+        Satellite names as they stand in L1C headers, with the name in WMO's OSCAR, which
+        Satpy uses.
     swaths : tuple of SwathGroup
         Groups in file order.
     channels : tuple of Channel
@@ -112,6 +147,8 @@ class Sensor:
         Other names of the instrument.
     sources : tuple of str
         Where the numbers come from.
+    degraded : tuple of Degradation
+        Channels that went bad in orbit.
     """
 
     name: str
@@ -125,6 +162,7 @@ class Sensor:
     channels: tuple[Channel, ...]
     aliases: tuple[str, ...]
     sources: tuple[str, ...]
+    degraded: tuple[Degradation, ...] = ()
 
     def channel(self, name: str) -> Channel:
         """Return the channel called `name`; UnknownChannelError if there is none."""
@@ -151,27 +189,41 @@ def _key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def _channel(table: dict[str, Any], swath: str) -> Channel:
+    along, across = table["footprint"]
+    return Channel(
+        name=table["name"],
+        frequency=float(table["frequency"]),
+        sideband_offsets=tuple(float(x) for x in table.get("sideband_offsets", [])),
+        polarization=table["polarization"],
+        bandwidth=float(table["bandwidth"]),
+        footprint=(float(along), float(across)),
+        nedt=float(table["nedt"]),
+        incidence_angle=float(table["incidence_angle"]),
+        swath=swath,
+    )
+
+
+def _swath(table: dict[str, Any]) -> SwathGroup:
+    return SwathGroup(
+        name=table["name"],
+        pixels=int(table["pixels"]),
+        scan_period=float(table["scan_period"]),
+        along_track_offset=float(table.get("along_track_offset", 0.0)),
+    )
+
+
+def _degradation(table: dict[str, Any]) -> Degradation:
+    return Degradation(
+        platform=table["platform"],
+        channels=tuple(table["channels"]),
+        since=table["since"],
+        note=table["note"],
+    )
+
+
 def _parse(text: str) -> Sensor:
     table = tomllib.loads(text)
-    swaths = tuple(
-        SwathGroup(s["name"], s["pixels"], s["scan_period"], s.get("along_track_offset", 0.0))
-        for s in table["swath"]
-    )
-    channels = tuple(
-        Channel(
-            name=c["name"],
-            frequency=float(c["frequency"]),
-            sideband_offsets=tuple(float(x) for x in c.get("sideband_offsets", [])),
-            polarization=c["polarization"],
-            bandwidth=float(c["bandwidth"]),
-            footprint=(float(c["footprint"][0]), float(c["footprint"][1])),
-            nedt=float(c["nedt"]),
-            incidence_angle=float(c["incidence_angle"]),
-            swath=s["name"],
-        )
-        for s in table["swath"]
-        for c in s["channel"]
-    )
     return Sensor(
         name=table["name"],
         long_name=table["long_name"],
@@ -180,19 +232,49 @@ def _parse(text: str) -> Sensor:
         scan_angle=float(table["scan_angle"]),
         reference_swath=table["reference_swath"],
         platforms=dict(table["platforms"]),
-        swaths=swaths,
-        channels=channels,
+        swaths=tuple(_swath(s) for s in table["swath"]),
+        channels=tuple(_channel(c, s["name"]) for s in table["swath"] for c in s["channel"]),
         aliases=tuple(table.get("aliases", [])),
         sources=tuple(table["sources"]),
+        degraded=tuple(_degradation(d) for d in table.get("degraded", [])),
     )
+
+
+def _read(file: Traversable) -> Sensor:
+    try:
+        return _parse(file.read_text("utf-8"))
+    except KeyError as err:
+        raise FileFormatError(f"sensor table {file.name} lacks {err}; see gmi.toml") from err
+    except (TypeError, ValueError) as err:
+        raise FileFormatError(f"sensor table {file.name} cannot be read: {err}") from err
+
+
+def load_sensors(folder: Traversable) -> dict[str, Sensor]:
+    """Read every sensor table of a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path or importlib.resources.abc.Traversable
+        Folder with one TOML file per instrument.
+
+    Returns
+    -------
+    dict of str to Sensor
+        Sensors by their name in lower case without punctuation.
+
+    Raises
+    ------
+    FileFormatError
+        If a table is broken; the message names the file and what is wrong.
+    """
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    return {_key(s.name): s for s in map(_read, files)}
 
 
 @functools.cache
 def _registry() -> dict[str, Sensor]:
-    """Sensors by lower-case name, read once from the TOML files beside this module."""
-    files = sorted(f.name for f in resources.files(__name__).iterdir() if f.name.endswith(".toml"))
-    sensors = (_parse(resources.files(__name__).joinpath(f).read_text("utf-8")) for f in files)
-    return {_key(s.name): s for s in sensors}
+    """Sensors of the package, read once."""
+    return load_sensors(resources.files(__name__))
 
 
 def list_sensors() -> list[str]:
