@@ -13,7 +13,7 @@ from xarray.backends import BackendEntrypoint
 _NAME = re.compile(r"^1C(-R)?\..+\.(HDF5|h5|nc4?)$", re.IGNORECASE)
 
 
-class L1CBackendEntrypoint(BackendEntrypoint):  # type: ignore[misc]
+class L1CBackendEntrypoint(BackendEntrypoint):
     """Open GPM level 1C granules with ``xarray.open_dataset(path, engine="gpm-l1c")``."""
 
     description = "GPM level 1C radiometer granules: every channel on one grid"
@@ -28,7 +28,7 @@ class L1CBackendEntrypoint(BackendEntrypoint):  # type: ignore[misc]
 
     def open_dataset(
         self,
-        filename_or_obj: str | os.PathLike[str],
+        filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
         swath: str | None = None,
@@ -42,7 +42,7 @@ class L1CBackendEntrypoint(BackendEntrypoint):  # type: ignore[misc]
 
     def open_groups_as_dict(
         self,
-        filename_or_obj: str | os.PathLike[str],
+        filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
     ) -> dict[str, xr.Dataset]:
@@ -60,7 +60,7 @@ class L1CBackendEntrypoint(BackendEntrypoint):  # type: ignore[misc]
 
     def open_datatree(
         self,
-        filename_or_obj: str | os.PathLike[str],
+        filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
     ) -> xr.DataTree:

@@ -194,7 +194,7 @@ def _as_slice(index: list[int]) -> slice | list[int]:
     return index
 
 
-class LazyArray(BackendArray):  # type: ignore[misc]
+class LazyArray(BackendArray):
     """An array of a granule that is read when it is indexed.
 
     Parameters
