@@ -1,0 +1,1 @@
+"""What every radiometer of the constellation sees over rain that is known."""

@@ -1,0 +1,124 @@
+"""The simulator's named parameters, read from ``parameters.toml``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+__all__ = [
+    "AtmosphereParameters",
+    "CloudParameters",
+    "IceParameters",
+    "OceanParameters",
+    "Parameters",
+    "RainParameters",
+    "default_parameters",
+]
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class AtmosphereParameters:
+    """Temperature and humidity profiles; meanings and units stand in the TOML."""
+
+    lapse_rate: float
+    lapse_rate_aloft: float
+    tropopause_warm: float
+    tropopause_cold: float
+    top: float
+    humidity_scale: float
+    humidity_aloft: float
+    humidity_aloft_rain: float
+    humidity_aloft_spread: float
+
+
+@dataclass(frozen=True)
+class CloudParameters:
+    """Liquid cloud."""
+
+    depth: float
+    base: float
+    liquid_scale: float
+    liquid_spread: float
+    rain_liquid: float
+
+
+@dataclass(frozen=True)
+class RainParameters:
+    """Drop sizes and melting layer."""
+
+    log10_nw: float
+    log10_nw_convective: float
+    log10_nw_spread: float
+    melting_factor: float
+    melting_depth: float
+
+
+@dataclass(frozen=True)
+class IceParameters:
+    """Snow and graupel above the freezing level."""
+
+    content: float
+    exponent: float
+    scale_spread: float
+    log10_nw: float
+    density_snow: float
+    density_graupel: float
+    depth: float
+    depth_growth: float
+    depth_spread: float
+    polarization_ratio: float
+
+
+@dataclass(frozen=True)
+class OceanParameters:
+    """Roughness and foam of the sea."""
+
+    salinity: float
+    wind_v: Pair
+    wind_h: Pair
+    foam: float
+    foam_exponent: float
+    sky_roughness: Pair
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All parameters of the simulator, by part."""
+
+    atmosphere: AtmosphereParameters
+    cloud: CloudParameters
+    rain: RainParameters
+    ice: IceParameters
+    ocean: OceanParameters
+
+    def replace(self, **changes: float | Pair) -> Parameters:
+        """Copy with some numbers changed, named ``part__name``, such as ``ice__content=0.2``."""
+        parts: dict[str, Any] = {}
+        for key, value in changes.items():
+            part, _, name = key.partition("__")
+            parts[part] = dataclasses.replace(parts.get(part, getattr(self, part)), **{name: value})
+        return dataclasses.replace(self, **parts)
+
+
+def _build(kind: type, table: dict[str, Any]) -> Any:
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+
+
+@functools.cache
+def default_parameters() -> Parameters:
+    """Return the fitted parameters shipped with the package."""
+    text = resources.files("xrain.simulate").joinpath("parameters.toml").read_text("utf-8")
+    table = tomllib.loads(text)
+    return Parameters(
+        atmosphere=_build(AtmosphereParameters, table["atmosphere"]),
+        cloud=_build(CloudParameters, table["cloud"]),
+        rain=_build(RainParameters, table["rain"]),
+        ice=_build(IceParameters, table["ice"]),
+        ocean=_build(OceanParameters, table["ocean"]),
+    )
