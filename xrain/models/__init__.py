@@ -1,0 +1,1 @@
+"""Networks, the cards that describe them, and the store they come from."""

@@ -1,0 +1,417 @@
+"""Model cards: what a model was made from, what it needs, and what it is worth.
+
+A card is a JSON file beside the weights. It also does the handshake: before anything is
+computed, :meth:`ModelCard.check` says all that keeps the model from working on a dataset, and
+:meth:`ModelCard.remarks` all that will make the result worse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import xarray as xr
+
+from xrain.conventions import (
+    CHANNEL,
+    INCIDENCE,
+    LATITUDE,
+    LONGITUDE,
+    PIXEL,
+    SAMPLE,
+    SCAN,
+    TB,
+    match_channels,
+    parse_channel_name,
+)
+from xrain.errors import ModelError
+from xrain.sensors import Channel, find_sensor
+
+__all__ = ["CardChannel", "ModelCard"]
+
+TB_LIMITS: Final = (40.0, 350.0)
+"""Brightness temperatures (K) outside which a whole dataset cannot be in kelvin."""
+
+_ANY: Final = "any"
+_LAYOUTS: Final = ({SCAN, PIXEL, CHANNEL}, {SAMPLE, CHANNEL})
+_KELVIN: Final = {"K", "kelvin", "Kelvin", "degK", "degree_Kelvin"}
+
+
+@dataclass(frozen=True)
+class CardChannel:
+    """A channel that a model was trained on.
+
+    Attributes
+    ----------
+    name : str
+        Canonical channel name.
+    frequency : float
+        Centre frequency in GHz.
+    sideband_offsets : tuple of float
+        Offsets of the pass bands in GHz, empty for a single band.
+    polarization : str
+        ``"V"``, ``"H"``, ``"QV"`` or ``"QH"``.
+    incidence_angle : float
+        Nominal earth incidence angle in degrees.
+    footprint : tuple of float
+        Half-power footprint in km, along and across.
+    nedt : float
+        Noise in K.
+    valid_range : tuple of float or None
+        Brightness temperatures in K between which the model was trained; None if not known.
+    """
+
+    name: str
+    frequency: float
+    sideband_offsets: tuple[float, ...] = ()
+    polarization: str = "V"
+    incidence_angle: float = 0.0
+    footprint: tuple[float, float] = (0.0, 0.0)
+    nedt: float = 0.0
+    valid_range: tuple[float, float] | None = None
+
+    @classmethod
+    def from_channel(
+        cls, channel: Channel, valid_range: tuple[float, float] | None = None
+    ) -> CardChannel:
+        """Describe a sensor's channel as a card does."""
+        return cls(
+            channel.name,
+            channel.frequency,
+            channel.sideband_offsets,
+            channel.polarization,
+            channel.incidence_angle,
+            channel.footprint,
+            channel.nedt,
+            valid_range,
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CardChannel:
+        """Make a channel from its JSON form."""
+        values = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
+        for name in ("sideband_offsets", "footprint", "valid_range"):
+            if values.get(name) is not None:
+                values[name] = tuple(float(x) for x in values[name])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, where it comes from and what it needs.
+
+    Attributes
+    ----------
+    name : str
+        Name such as ``"gmi-unet"``.
+    version : int
+        Version, counted from 1. A published version never changes.
+    summary : str
+        One sentence.
+    architecture : dict
+        What the network needs to be built; ``architecture["kind"]`` names its module.
+    rates : tuple of float
+        Edges of the rain classes in mm/h, rising.
+    channels : tuple of CardChannel
+        Channels in the network's order; empty means any channel (``"any"`` in JSON).
+    frequency_range : tuple of float
+        Lowest and highest frequency in GHz that a model for any channel accepts.
+    sensor : str or None
+        Instrument that the model was made for, None for the whole constellation.
+    task : str
+        What the model estimates.
+    training : dict
+        Data, seconds, samples, seed, credits.
+    scores : dict
+        Scores by data set.
+    limits : tuple of str
+        What the model cannot do, one sentence each.
+    licence : str
+        SPDX name.
+    halo, stride : int
+        Pixels of context around a tile, and the grid that tiles must start on.
+    precision : str
+        Number format of the stored weights.
+    event_frequency : float
+        Share of raining pixels in training.
+    sha256s : dict of str to str
+        Weight files, relative to the card, in loading order, with their hashes.
+    extra : dict
+        Keys that this version does not know, kept as they are.
+    """
+
+    name: str
+    version: int
+    summary: str
+    architecture: dict[str, Any]
+    rates: tuple[float, ...]
+    channels: tuple[CardChannel, ...] = ()
+    frequency_range: tuple[float, float] = (6.0, 200.0)
+    sensor: str | None = None
+    task: str = "surface precipitation rate"
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    licence: str = "BSD-3-Clause"
+    halo: int = 0
+    stride: int = 1
+    precision: str = "float32"
+    event_frequency: float = 0.0
+    sha256s: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Name and version, as in ``"gmi-unet@1"``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def accepts_any(self) -> bool:
+        """Whether the model takes any channel, told only by its description."""
+        return not self.channels
+
+    @property
+    def channel_names(self) -> list[str]:
+        """Names of the channels in the network's order; empty if it takes any."""
+        return [c.name for c in self.channels]
+
+    @property
+    def sha256(self) -> str:
+        """One hash for the model: that of its weight file, or of all their hashes joined."""
+        hashes = list(self.sha256s.values())
+        if len(hashes) == 1:
+            return hashes[0]
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    # ---- JSON
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as plain values, ready for JSON."""
+        values = dataclasses.asdict(self)
+        values["channels"] = values["channels"] or _ANY
+        return {**values.pop("extra"), **values}
+
+    def to_json(self) -> str:
+        """Return the card as indented JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, path: str | Path) -> None:
+        """Write the card as JSON."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Make a card from its JSON form; ModelError names every missing or bad key."""
+        fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "extra"}
+        needed = [n for n, f in fields.items() if _is_required(f) and n not in values]
+        if needed:
+            raise ModelError(f"the model card lacks {', '.join(needed)}")
+        known = {n: values[n] for n in fields if n in values}
+        try:
+            known |= _typed(known)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise ModelError(f"the model card has a value of a wrong kind: {error!r}") from error
+        if bad := _bad_values(known):
+            raise ModelError(f"the model card of {known['name']} is wrong: {'; '.join(bad)}")
+        return cls(**known, extra={k: v for k, v in values.items() if k not in fields})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Make a card from JSON text."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"the model card is no JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ModelError("the model card is no JSON object")
+        return cls.from_dict(values)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a card; ModelError names the file that is absent or wrong."""
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, ModelError) as error:
+            raise ModelError(f"{path}: {error}") from error
+
+    # ---- the handshake
+
+    def match(self, names: list[str]) -> list[int | None]:
+        """Find the model's channels among a dataset's.
+
+        Parameters
+        ----------
+        names : list of str
+            Channel names of the dataset, in any spelling.
+
+        Returns
+        -------
+        list of int or None
+            For each channel of the model its position in `names`, or None. A model for any
+            channel takes every name whose frequency it can read and was trained near.
+        """
+        if not self.accepts_any:
+            return match_channels(names, self.channel_names)
+        return [i for i, name in enumerate(names) if self._in_range(name)]
+
+    def _in_range(self, name: str) -> bool:
+        parsed = parse_channel_name(name)
+        low, high = self.frequency_range
+        return parsed is not None and low <= parsed.frequency <= high
+
+    def check(self, ds: xr.Dataset) -> list[str]:
+        """Say everything that keeps the model from working on a dataset.
+
+        Parameters
+        ----------
+        ds : xarray.Dataset
+            A swath with ``tb(scan, pixel, channel)`` or a table with ``tb(sample, channel)``.
+
+        Returns
+        -------
+        list of str
+            One sentence for each problem; empty if the model can run.
+        """
+        if TB not in ds.variables:
+            has = ", ".join(map(str, ds.data_vars)) or "no variables"
+            return [
+                f"the dataset has no variable {TB!r} (brightness temperature in K); it has {has}"
+            ]
+        tb = ds[TB]
+        return [*_layout_problems(tb), *self._channel_problems(tb), *_value_problems(tb)]
+
+    def require(self, ds: xr.Dataset) -> None:
+        """Raise ModelError with every problem that :meth:`check` finds."""
+        if problems := self.check(ds):
+            text = "\n".join(f"- {p}" for p in problems)
+            raise ModelError(f"{self.id} cannot work on this dataset:\n{text}")
+
+    def remarks(self, ds: xr.Dataset) -> list[str]:
+        """Say everything that lets the model run but makes its result worse.
+
+        Parameters
+        ----------
+        ds : xarray.Dataset
+            A dataset that passes :meth:`check`.
+        """
+        names = _channel_names(ds[TB]) or []
+        match = self.match(names)
+        missing = [n for n, i in zip(self.channel_names, match, strict=False) if i is None]
+        unused = [name for i, name in enumerate(names) if i not in match]
+        remarks = []
+        if missing:
+            remarks.append(f"missing channels: {', '.join(missing)}")
+        if unused:
+            remarks.append(f"channels that the model does not use: {', '.join(unused)}")
+        if position := [n for n in (LATITUDE, LONGITUDE) if n not in ds.variables]:
+            remarks.append(f"no {' and no '.join(position)}: the result has no position")
+        if INCIDENCE not in ds.variables:
+            remarks.append(f"no {INCIDENCE}: nominal angles are assumed")
+        return [*remarks, *self._sensor_remarks(ds)]
+
+    def _sensor_remarks(self, ds: xr.Dataset) -> list[str]:
+        name = ds.attrs.get("sensor")
+        if self.sensor is None or name is None:
+            return []
+        theirs, ours = find_sensor(str(name)), find_sensor(self.sensor)
+        same = theirs.name == ours.name if theirs and ours else str(name) == self.sensor
+        return [] if same else [f"the model was made for {self.sensor}, not for {name}"]
+
+    def _channel_problems(self, tb: xr.DataArray) -> list[str]:
+        names = _channel_names(tb)
+        if names is None:
+            return [f"{TB} has no coordinate {CHANNEL!r} with the channel names"]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            return [f"channel names must differ, but there are several {', '.join(twice)}"]
+        if any(i is not None for i in self.match(names)):
+            return []
+        low, high = self.frequency_range
+        wanted = ", ".join(self.channel_names) or f"any channel of {low:g} to {high:g} GHz"
+        return [
+            f"no usable channel: the dataset has {', '.join(names) or 'none'}; "
+            f"the model takes {wanted}"
+        ]
+
+
+def _is_required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _typed(values: dict[str, Any]) -> dict[str, Any]:
+    """Card values with JSON's lists and numbers as the types that a card holds."""
+    typed: dict[str, Any] = {}
+    for name in ("rates", "frequency_range"):
+        if name in values:
+            typed[name] = tuple(float(x) for x in values[name])
+    for name in ("version", "halo", "stride"):
+        if name in values:
+            typed[name] = int(values[name])
+    if "limits" in values:
+        typed["limits"] = tuple(str(x) for x in values["limits"])
+    if "channels" in values:
+        given = values["channels"]
+        listed = [] if given == _ANY else given
+        typed["channels"] = tuple(CardChannel.from_dict(c) for c in listed)
+    for name in ("architecture", "training", "scores", "sha256s"):
+        if name in values:
+            typed[name] = dict(values[name])
+    return typed
+
+
+def _bad_values(values: dict[str, Any]) -> list[str]:
+    bad = []
+    rates = values["rates"]
+    if any(b <= a for a, b in itertools.pairwise(rates)):
+        bad.append("rates must rise")
+    if values["version"] < 1:
+        bad.append("version must be 1 or more")
+    if values.get("stride", 1) < 1 or values.get("halo", 0) < 0:
+        bad.append("stride must be 1 or more and halo 0 or more")
+    if not 0 <= values.get("event_frequency", 0.0) <= 1:
+        bad.append("event_frequency must lie between 0 and 1")
+    return bad
+
+
+def _channel_names(tb: xr.DataArray) -> list[str] | None:
+    if CHANNEL not in tb.coords or CHANNEL not in tb.dims:
+        return None
+    return [str(name) for name in np.atleast_1d(tb[CHANNEL].values)]
+
+
+def _layout_problems(tb: xr.DataArray) -> list[str]:
+    problems = []
+    if set(tb.dims) not in _LAYOUTS:
+        problems.append(
+            f"{TB} has the dimensions ({', '.join(map(str, tb.dims))}); it needs "
+            f"({SCAN}, {PIXEL}, {CHANNEL}) for a swath or ({SAMPLE}, {CHANNEL}) for a table"
+        )
+    units = tb.attrs.get("units")
+    if units is not None and units not in _KELVIN:
+        problems.append(f"{TB} is in {units!r}; convert it to K")
+    if tb.dtype.kind not in "fiu":
+        problems.append(f"{TB} holds {tb.dtype}; it must hold numbers")
+    return problems
+
+
+def _value_problems(tb: xr.DataArray) -> list[str]:
+    """Look at values already in memory; a lazy array is left alone."""
+    if tb.chunks is not None or tb.dtype.kind not in "fiu" or not tb.size:
+        return []
+    steps = {
+        dim: slice(None, None, max(1, tb.sizes[dim] // 64)) for dim in tb.dims if dim != CHANNEL
+    }
+    values = tb.isel(steps).values
+    values = values[np.isfinite(values)]
+    low, high = TB_LIMITS
+    if not values.size or ((values > low) & (values < high)).any():
+        return []
+    return [
+        f"{TB} lies between {values.min():g} and {values.max():g}; "
+        f"brightness temperatures in K lie between {low:g} and {high:g}"
+    ]
