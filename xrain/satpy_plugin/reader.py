@@ -1,0 +1,257 @@
+"""The Satpy reader ``gpm_l1c``: channels of GPM L1C granules in their own swath groups.
+
+Everything about the files is decided in :mod:`xrain.io`; here names and attributes are put the
+way Satpy wants them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from dask.base import tokenize
+from satpy.readers.core.file_handlers import BaseFileHandler
+from satpy.readers.core.yaml_reader import FileYAMLReader
+from satpy.readers.pmw_channels_definitions import FrequencyDoubleSideBand, FrequencyRange
+
+from xrain.conventions import (
+    ATTRIBUTES,
+    CHANNEL,
+    INCIDENCE,
+    LATITUDE,
+    LONGITUDE,
+    QUALITY,
+    QUALITY_FILL,
+    TB,
+    TIME,
+)
+from xrain.errors import InputError
+from xrain.io.l1c import INCIDENCE_FIELD, open_file, read_granule
+from xrain.io.swath import open_group
+from xrain.sensors import Channel, list_sensors
+
+Info = dict[str, Any]
+
+FILE_TYPES: Final = ["gpm_1c", "gpm_1c_r"]
+"""Where Satpy looks for a dataset, the product in its own geometry first."""
+
+_POSITIONS: Final = (LONGITUDE, LATITUDE)
+_REFERENCE_FIELDS: Final = ("sun_glint_angle", "sun_local_time")
+_SATPY_ONLY: Final = ("file_type", "coordinates")
+
+
+class L1CReader(FileYAMLReader):  # type: ignore[misc]
+    """Reader of one radiometer's granules.
+
+    Satpy joins what the files of a Scene have in common, so they must come from one instrument
+    on one satellite.
+    """
+
+    def __init__(self, config_dict: Info, *args: Any, **kwargs: Any) -> None:
+        config_dict["reader"]["sensors"] = [name.lower() for name in list_sensors()]
+        super().__init__(config_dict, *args, **kwargs)
+
+    def create_filehandlers(
+        self, filenames: Iterable[str], fh_kwargs: Info | None = None
+    ) -> dict[str, list[L1CFileHandler]]:
+        """Open the files; InputError if they are of different radiometers."""
+        created: dict[str, list[L1CFileHandler]] = super().create_filehandlers(filenames, fh_kwargs)
+        radiometers = {h.radiometer for handlers in self.file_handlers.values() for h in handlers}
+        if len(radiometers) > 1:
+            found = ", ".join(sorted(f"{sensor} on {on}" for sensor, on in radiometers))
+            raise InputError(
+                f"a Scene holds granules of one radiometer, these are of {found}: make a Scene "
+                "for each, or a MultiScene with group_keys=('start_time', 'platform_shortname')"
+            )
+        return created
+
+
+class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
+    """One granule.
+
+    Parameters
+    ----------
+    filename : path-like
+        The file.
+    filename_info, filetype_info : dict
+        What Satpy made of its name, and the file type of the YAML.
+
+    Raises
+    ------
+    FileFormatError, UnknownSensorError
+        If it is no L1C granule that xrain knows.
+    """
+
+    def __init__(self, filename: Any, filename_info: Info, filetype_info: Info) -> None:
+        super().__init__(filename, filename_info, filetype_info)
+        self.granule = read_granule(filename)
+        self._groups: dict[str, xr.Dataset] = {}
+        self._arrays: dict[tuple[str, str], da.Array] = {}
+
+    @property
+    def start_time(self) -> dt.datetime:
+        """Start of the granule, UTC."""
+        named: dt.datetime = self.filename_info["start_time"]
+        return _header_time(self.granule.header, "StartGranuleDateTime") or named
+
+    @property
+    def end_time(self) -> dt.datetime:
+        """End of the granule, UTC, on the day after its start where it runs past midnight."""
+        found = _header_time(self.granule.header, "StopGranuleDateTime")
+        return found or _end_from_name(self.filename_info)
+
+    @property
+    def radiometer(self) -> tuple[str, str]:
+        """Instrument and satellite."""
+        return self.granule.sensor.name, self.granule.platform
+
+    @property
+    def sensor_names(self) -> set[str]:
+        """The instrument, as Satpy writes it."""
+        return {self.granule.sensor.name.lower()}
+
+    @cached_property
+    def _attributes(self) -> Info:
+        granule = self.granule
+        orbit = granule.orbit
+        return {
+            "platform_name": granule.sensor.platforms.get(granule.platform, granule.platform),
+            "sensor": granule.sensor.name.lower(),
+            "orbit": orbit,
+            "start_orbit": orbit,
+            "end_orbit": orbit,
+            "product_version": granule.version,
+        }
+
+    def _group(self, name: str) -> xr.Dataset:
+        if name not in self._groups:
+            self._groups[name] = open_group(self.granule.path, name)
+        return self._groups[name]
+
+    def _array(self, group: str, name: str) -> da.Array:
+        """Variable of a group as a Dask array, one for all its channels."""
+        key = (group, name)
+        if key not in self._arrays:
+            path = self.granule.path
+            token = tokenize(os.path.abspath(path), os.stat(path).st_mtime_ns, group, name)
+            variable = self._group(group)[name].variable
+            self._arrays[key] = _as_dask(variable, f"gpm_l1c-{name}-{token}")
+        return self._arrays[key]
+
+    def _angles(self, group: str) -> int:
+        """Count the incidence angles that the file gives for a group."""
+        with open_file(self.granule.path) as file:
+            field = file.get(f"{group}/{INCIDENCE_FIELD}")
+            return 1 if field is None or field.ndim < 3 else int(field.shape[2])
+
+    def available_datasets(
+        self, configured_datasets: Iterable[tuple[bool | None, Info]] | None = None
+    ) -> Iterator[tuple[bool | None, Info]]:
+        """Offer every channel of every group, and the positions, flags and angles beside them."""
+        yield from super().available_datasets(configured_datasets)
+        for name, layout in self.granule.groups.items():
+            side = _side_infos(self._group(name), self._angles(name))
+            for info in (*map(_channel_info, layout.channels), *side):
+                yield True, {**info, "swath": name, "file_type": FILE_TYPES}
+
+    def get_dataset(self, dataset_id: Mapping[str, Any], ds_info: Info) -> xr.DataArray | None:
+        """Return a dataset with dimensions y (scan) and x (pixel), lazy; None if not there."""
+        group = ds_info["swath"]
+        if group not in self.granule.groups:
+            return None
+        variable, index = _locate(self._group(group), dataset_id["name"])
+        if variable not in self._group(group).variables:
+            return None
+        data = self._array(group, variable)
+        if index is not None:
+            data = data[..., index]
+        attrs = {k: v for k, v in ds_info.items() if k not in _SATPY_ONLY} | self._attributes
+        return xr.DataArray(data, dims=("y", "x")[: data.ndim], attrs=attrs)
+
+
+def _header_time(header: Mapping[str, str], key: str) -> dt.datetime | None:
+    """Time of a header such as ``1997-12-07T23:57:17.296Z``, without a zone as Satpy wants it."""
+    try:
+        return dt.datetime.fromisoformat(header.get(key, "")).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def _end_from_name(info: Info) -> dt.datetime:
+    start: dt.datetime = info["start_time"]
+    end = dt.datetime.combine(start.date(), info["end_clock"].time())
+    return end if end >= start else end + dt.timedelta(days=1)
+
+
+def _channel_info(channel: Channel) -> Info:
+    width = channel.bandwidth / 1000.0
+    if channel.sideband_offset:
+        band: Info = {
+            "frequency_double_sideband": FrequencyDoubleSideBand(
+                channel.frequency, channel.sideband_offset, width
+            )
+        }
+    else:
+        band = {"frequency_range": FrequencyRange(channel.frequency, width)}
+    return {
+        "name": channel.name,
+        "long_name": ATTRIBUTES[TB]["long_name"],
+        "standard_name": "toa_brightness_temperature",
+        "units": "K",
+        "calibration": "brightness_temperature",
+        "polarization": channel.polarization,
+        "coordinates": _POSITIONS,
+        **band,
+    }
+
+
+def _side_infos(group: xr.Dataset, angles: int) -> Iterator[Info]:
+    """Describe what a group holds beside its channels."""
+    for name in (*_POSITIONS, QUALITY, INCIDENCE, *_REFERENCE_FIELDS):
+        if name in group.variables:
+            position = {} if name in _POSITIONS else {"coordinates": _POSITIONS}
+            fill = {"_FillValue": QUALITY_FILL} if name == QUALITY else {}
+            yield {"name": name, **ATTRIBUTES[name], **position, **fill}
+    if angles > 1:
+        for channel in group[CHANNEL].values:
+            yield {
+                "name": f"{INCIDENCE}_{channel}",
+                **ATTRIBUTES[INCIDENCE],
+                "coordinates": _POSITIONS,
+            }
+    yield {"name": TIME, **ATTRIBUTES[TIME]}
+
+
+def _locate(group: xr.Dataset, name: str) -> tuple[str, int | None]:
+    """Variable of a group that holds a dataset, and the index of its last axis, if it has one."""
+    channels = [str(c) for c in group[CHANNEL].values]
+    if name in channels:
+        return TB, channels.index(name)
+    if name.startswith(f"{INCIDENCE}_"):
+        return INCIDENCE, channels.index(name.removeprefix(f"{INCIDENCE}_"))
+    return name, 0 if name in (QUALITY, INCIDENCE) else None
+
+
+def _read_block(variable: xr.Variable, key: tuple[slice, ...], *_: Any) -> npt.NDArray[Any]:
+    block: npt.NDArray[Any] = variable[key].values
+    return block
+
+
+def _as_dask(variable: xr.Variable, name: str) -> da.Array:
+    """Dask array of a lazy variable.
+
+    A getter of its own keeps Dask from pulling the choice of a channel into the reading: all
+    channels of a group lie in the same chunks of the file, so these are read only once.
+    """
+    preferred = variable.encoding.get("preferred_chunks", {})
+    chunks = [preferred.get(d, n) for d, n in zip(variable.dims, variable.shape, strict=True)]
+    return da.from_array(
+        variable, chunks, name=name, getitem=_read_block, meta=np.empty(0, variable.dtype)
+    )
