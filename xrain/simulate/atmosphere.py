@@ -81,7 +81,9 @@ def _vapour(environment: Environment, columns: dict[str, Tensor], p: Parameters)
     saturated = saturation_vapour(columns["temperature"])
     low = torch.sigmoid((columns["temperature"] - _MIXED_LEVEL) / 5.0)
     wet = 1.0 - torch.exp(-environment.rain_rate / 0.3)
-    decay = (1.0 - wet) / a.humidity_scale
+    decay = (1.0 - wet) / (
+        a.humidity_scale * torch.exp(a.humidity_scale_spread * environment.humidity_aloft)
+    )
     lower = saturated * low * torch.exp(-columns["height"] * decay)
     upper = saturated * (1.0 - low)
     dz = columns["thickness"]
@@ -89,8 +91,9 @@ def _vapour(environment: Environment, columns: dict[str, Tensor], p: Parameters)
     full = (dz * saturated).sum(0)
     relative = (environment.water_vapour / full).clamp(0.03, 1.0)
     factor = a.humidity_aloft + (a.humidity_aloft_rain - a.humidity_aloft) * wet
-    aloft = factor * relative * torch.exp(a.humidity_aloft_spread * environment.humidity_aloft)
-    aloft = aloft.clamp_max(1.0)
+    icy = ((environment.cloud_ice + 1e-3) / 0.011) ** a.humidity_aloft_ice
+    drawn = torch.exp(a.humidity_aloft_spread * environment.humidity_aloft)
+    aloft = (factor * relative**a.humidity_aloft_exponent * icy * drawn).clamp_max(1.0)
     column_aloft = (dz * upper).sum(0) * aloft
     column_aloft = torch.minimum(column_aloft, 0.3 * environment.water_vapour)
     share = column_aloft / (dz * upper).sum(0).clamp_min(1e-6)
@@ -101,7 +104,7 @@ def _vapour(environment: Environment, columns: dict[str, Tensor], p: Parameters)
 def _cloud(environment: Environment, height: Tensor, dz: Tensor, p: Parameters) -> Tensor:
     """Cloud liquid in g m-3, spread over a layer around the cloud's depth."""
     c = p.cloud
-    path = environment.cloud_liquid * c.liquid_scale
+    path = c.liquid_floor + c.liquid_scale * (environment.cloud_liquid + 1e-6) ** c.liquid_exponent
     path = path + c.rain_liquid * torch.sqrt(environment.rain_rate)
     path = path * torch.exp(c.liquid_spread * environment.cloud - 0.5 * c.liquid_spread**2)
     middle = c.base + 0.5 * c.depth

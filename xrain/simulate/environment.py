@@ -180,7 +180,7 @@ def _derive_missing(values: dict[str, Tensor], shape: torch.Size, parameters: Pa
     default("skin_temperature", t2m)
     default("water_vapour", (0.7 * 10.0 * torch.exp(0.066 * (t2m - 273.15))).clamp(1.0, 62.0))
     default("cloud_liquid", 0.0)
-    default("cloud_ice", 0.0)
+    default("cloud_ice", 0.01 + 0.05 * torch.sqrt(rain))
     default("wind_speed", 7.0)
     lapse = parameters.atmosphere.lapse_rate
     default("freezing_level", ((t2m - 273.15) / lapse).clamp(0.0, 6.0))

@@ -115,7 +115,7 @@ class ForwardModel:
         """
         count = len(environment)
         mu = self._cosines(incidence_angle, count)
-        icy = (environment.rain_rate > 0) | (environment.cloud_ice > 1e-3)
+        icy = environment.rain_rate > 0
         parts = []
         for wanted, solve in ((~icy, self._clear), (icy, self._solve)):
             index = torch.nonzero(wanted)[:, 0]
@@ -147,11 +147,12 @@ class ForwardModel:
         columns = build_columns(environment, self.layers, self.parameters)
         tau = self._absorption(columns)
         planck = columns.level_temperature[..., None]
-        up, down, through = (x[..., None] for x in rt.clear_sky(tau, planck, mu))
+        up, down, through = rt.clear_sky(tau, planck, mu)
         emissivity = self._surface(environment, mu)
-        sky = down + through * self._sky[:, None]
+        sky = self._surface.reflected_sky(environment, down, through, self._sky)
         skin = environment.skin_temperature[:, None, None]
-        return up + through * (emissivity * skin + (1.0 - emissivity) * sky)
+        ground = emissivity * skin + (1.0 - emissivity) * sky
+        return up[..., None] + through[..., None] * ground
 
     def _scatter(self, environment: Environment, mu: Tensor) -> Tensor:
         p = self.parameters
@@ -179,21 +180,22 @@ class ForwardModel:
         field = torch.stack(i0), torch.stack(i1)
         ratio = p.ice.polarization_ratio
         bands = [
-            self._observe(combine(s), planck, field, emissivity[..., k], skin, mu)
+            self._observe(environment, k, combine(s), planck, field, emissivity, mu)
             for k, s in enumerate((2.0 / (1.0 + ratio), 2.0 * ratio / (1.0 + ratio)))
         ]
         return torch.stack(bands, dim=-1)
 
     def _observe(
         self,
+        environment: Environment,
+        pol: int,
         optics: tuple[Tensor, Tensor, Tensor],
         planck: Tensor,
         field: tuple[Tensor, Tensor],
         emissivity: Tensor,
-        skin: Tensor,
         mu: Tensor,
     ) -> Tensor:
-        """Radiance of one polarisation along the slant path."""
+        """Radiance of one polarisation (0 V, 1 H) along the slant path."""
         tau, albedo, g = optics
         i0, i1 = field
         weights = rt.slant_weights(tau, mu)
@@ -203,14 +205,16 @@ class ForwardModel:
             rt.scattering_source(albedo, g, *low, -mu),
             rt.scattering_source(albedo, g, *high, -mu),
             weights,
-            self._sky.expand_as(mu),
+            torch.zeros_like(mu),
         )
-        start = emissivity * skin + (1.0 - emissivity) * down
+        through = torch.prod(weights[0], dim=0)
+        sky = self._surface.reflected_sky(environment, down, through, self._sky)[..., pol]
+        e = emissivity[..., pol]
         return rt.path_up(
             rt.scattering_source(albedo, g, *low, mu),
             rt.scattering_source(albedo, g, *high, mu),
             weights,
-            start,
+            e * environment.skin_temperature[:, None] + (1.0 - e) * sky,
         )
 
     def _rain_optics(self, environment: Environment, columns: Columns) -> tuple[Tensor, ...]:

@@ -34,7 +34,10 @@ class AtmosphereParameters:
     humidity_scale: float
     humidity_aloft: float
     humidity_aloft_rain: float
+    humidity_aloft_exponent: float
+    humidity_aloft_ice: float
     humidity_aloft_spread: float
+    humidity_scale_spread: float
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class CloudParameters:
     depth: float
     base: float
     liquid_scale: float
+    liquid_exponent: float
+    liquid_floor: float
     liquid_spread: float
     rain_liquid: float
 
@@ -69,6 +74,7 @@ class IceParameters:
     log10_nw: float
     density_snow: float
     density_graupel: float
+    cloud_ice_exponent: float
     depth: float
     depth_growth: float
     depth_spread: float
@@ -80,10 +86,11 @@ class OceanParameters:
     """Roughness and foam of the sea."""
 
     salinity: float
-    wind_v: Pair
-    wind_h: Pair
+    wind_v: tuple[float, ...]
+    wind_h: tuple[float, ...]
     foam: float
     foam_exponent: float
+    foam_emissivity: Pair
     sky_roughness: Pair
 
 
@@ -97,13 +104,19 @@ class Parameters:
     ice: IceParameters
     ocean: OceanParameters
 
-    def replace(self, **changes: float | Pair) -> Parameters:
+    def replace(self, **changes: float | tuple[float, ...]) -> Parameters:
         """Copy with some numbers changed, named ``part__name``, such as ``ice__content=0.2``."""
         parts: dict[str, Any] = {}
         for key, value in changes.items():
             part, _, name = key.partition("__")
             parts[part] = dataclasses.replace(parts.get(part, getattr(self, part)), **{name: value})
         return dataclasses.replace(self, **parts)
+
+    def get(self, key: str) -> float | tuple[float, ...]:
+        """Return the number named ``part__name``."""
+        part, _, name = key.partition("__")
+        value: float | tuple[float, ...] = getattr(getattr(self, part), name)
+        return value
 
 
 def _build(kind: type, table: dict[str, Any]) -> Any:

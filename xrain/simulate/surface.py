@@ -13,12 +13,12 @@ from torch import Tensor
 
 from xrain.sensors import Channel
 from xrain.simulate.environment import SEA_ICE, Environment
-from xrain.simulate.parameters import Parameters
+from xrain.simulate.parameters import OceanParameters, Parameters
 
 __all__ = ["SurfaceModel", "emissivity_table", "fresnel", "sea_water_permittivity"]
 
 REFERENCE_ANGLE = 52.8  # degrees, at which the land emissivities were inferred
-_FOAM_EMISSIVITY = 0.92
+_WIND_FREQUENCIES = (10.65, 18.7, 36.64, 89.0, 166.0)  # GHz of the wind coefficients
 
 
 def sea_water_permittivity(
@@ -130,6 +130,8 @@ class SurfaceModel:
         table = emissivity_table()
         self._ocean = parameters.ocean
         self._frequency = torch.tensor([c.frequency for c in channels], device=device)
+        self._per_wind = _at_wind_frequencies(channels, self._ocean).to(device)
+        self._foam = torch.tensor(self._ocean.foam_emissivity, device=device)
         self._mean = _interpolated(table["mean"], channels).to(device)
         self._modes = _interpolated(table["modes"], channels).to(device)
 
@@ -151,16 +153,42 @@ class SurfaceModel:
         o = self._ocean
         real, loss = sea_water_permittivity(self._frequency, temperature[:, None], o.salinity)
         flat = torch.stack(fresnel(real, loss, mu), dim=-1)
-        slope = torch.log(self._frequency / 37.0)
         # roughness acts on the polarisation difference: it vanishes towards nadir
         tilt = ((1.0 - mu * mu) / _sin2(REFERENCE_ANGLE))[..., None]
-        per_wind = torch.stack([a + b * slope for a, b in (o.wind_v, o.wind_h)], dim=-1)
-        nadir = per_wind.mean(-1, keepdim=True)
-        rough = nadir + (per_wind - nadir) * tilt
+        nadir = self._per_wind.mean(-1, keepdim=True)
+        rough = nadir + (self._per_wind - nadir) * tilt
         speed = wind.clamp(0.0, 30.0)[:, None, None]
         emissivity = 1.0 - flat + rough * speed
         foam = (o.foam * speed.clamp_min(0.1) ** o.foam_exponent).clamp_max(1.0)
-        return (emissivity + foam * (_FOAM_EMISSIVITY - emissivity)).clamp(0.02, 1.0)
+        return (emissivity + foam * (self._foam - emissivity)).clamp(0.02, 1.0)
+
+    def reflected_sky(
+        self, environment: Environment, down: Tensor, through: Tensor, sky: Tensor
+    ) -> Tensor:
+        """Downward radiance that the surface reflects, (N, channel, 2).
+
+        A rough sea also reflects parts of the sky nearer to the horizon: the path through the
+        atmosphere is longer by a factor that grows with the variance of the slopes. Coefficients
+        have the form of Wentz and Meissner (2000, RSS algorithm theoretical basis, equation 67);
+        written as a path, the correction keeps thermal equilibrium.
+
+        Parameters
+        ----------
+        environment : Environment
+            N columns.
+        down, through : Tensor, (N, channel)
+            Emission of the atmosphere downwards in K and its transmission, along the specular
+            path.
+        sky : Tensor, (channel,)
+            Cosmic background in K.
+        """
+        below = (37.0 - self._frequency).clamp(0.0, 27.0)
+        variance = 5.22e-3 * environment.wind_speed[:, None] * (1.0 - 0.00748 * below**1.3)
+        variance = variance.clamp_max(0.07) * (1.0 - _ground_fraction(environment))[:, None]
+        warmth = down / (1.0 - through).clamp_min(1e-6)
+        opacity = -torch.log(through.clamp_min(1e-8))
+        longer = [torch.exp(-opacity * (1.0 + g * variance)) for g in self._ocean.sky_roughness]
+        return torch.stack([warmth + (sky - warmth) * t for t in longer], dim=-1)
 
     def land(self, surface: Tensor, deviates: Tensor, mu: Tensor) -> Tensor:
         """Emissivity of land, snow or sea ice, (N, channel, 2), from its standard deviates."""
@@ -176,14 +204,26 @@ class SurfaceModel:
 
     def __call__(self, environment: Environment, mu: Tensor) -> Tensor:
         """Emissivity of the columns' surfaces, (N, channel, 2)."""
-        fraction = environment.land_fraction
-        fraction = torch.where(environment.surface == SEA_ICE, 1.0, fraction)
+        fraction = _ground_fraction(environment)
         water = self.ocean(environment.skin_temperature, environment.wind_speed, mu)
         if not bool((fraction > 0).any()):
             return water
         ground = self.land(environment.surface, environment.emissivity, mu)
         weight = fraction[:, None, None]
         return weight * ground + (1.0 - weight) * water
+
+
+def _ground_fraction(environment: Environment) -> Tensor:
+    """Part of the pixel that is not open water."""
+    return torch.where(environment.surface == SEA_ICE, 1.0, environment.land_fraction)
+
+
+def _at_wind_frequencies(channels: Sequence[Channel], ocean: OceanParameters) -> Tensor:
+    """Change of emissivity per m/s, (channel, 2), linear in log frequency between the nodes."""
+    x = np.log([c.frequency for c in channels])
+    nodes = np.log(_WIND_FREQUENCIES)
+    pair = [np.interp(x, nodes, values) for values in (ocean.wind_v, ocean.wind_h)]
+    return torch.as_tensor(np.stack(pair, axis=-1)).float()
 
 
 def _sin2(angle: float) -> float:
