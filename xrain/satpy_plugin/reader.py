@@ -7,6 +7,7 @@ way Satpy wants them.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -37,6 +38,8 @@ from xrain.io.l1c import INCIDENCE_FIELD, open_file, read_granule
 from xrain.io.swath import open_group
 from xrain.sensors import Channel, list_sensors
 
+_LOG = logging.getLogger(__name__)
+
 Info = dict[str, Any]
 
 FILE_TYPES: Final = ["gpm_1c", "gpm_1c_r"]
@@ -58,6 +61,13 @@ class L1CReader(FileYAMLReader):  # type: ignore[misc]
         config_dict["reader"]["sensors"] = [name.lower() for name in list_sensors()]
         super().__init__(config_dict, *args, **kwargs)
 
+    def filter_filenames_by_info(
+        self, filename_items: Iterable[tuple[str, Info]]
+    ) -> Iterator[tuple[str, Info]]:
+        """Keep files that overlap the wanted times; past midnight they end on the next day."""
+        dated = ((f, {**info, "end_time": _end_from_name(info)}) for f, info in filename_items)
+        yield from super().filter_filenames_by_info(dated)
+
     def create_filehandlers(
         self, filenames: Iterable[str], fh_kwargs: Info | None = None
     ) -> dict[str, list[L1CFileHandler]]:
@@ -70,6 +80,8 @@ class L1CReader(FileYAMLReader):  # type: ignore[misc]
                 f"a Scene holds granules of one radiometer, these are of {found}: make a Scene "
                 "for each, or a MultiScene with group_keys=('start_time', 'platform_shortname')"
             )
+        for kind, handlers in self.file_handlers.items():
+            self.file_handlers[kind] = _newest(handlers)
         return created
 
 
@@ -174,6 +186,21 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
             data = data[..., index]
         attrs = {k: v for k, v in ds_info.items() if k not in _SATPY_ONLY} | self._attributes
         return xr.DataArray(data, dims=("y", "x")[: data.ndim], attrs=attrs)
+
+
+def _newest(handlers: list[L1CFileHandler]) -> list[L1CFileHandler]:
+    """Leave out older versions of a granule, which Satpy would append to the newest."""
+    best: dict[Any, L1CFileHandler] = {}
+    for handler in handlers:
+        orbit = handler.granule.orbit
+        key = orbit if orbit >= 0 else handler.start_time
+        if key not in best or handler.granule.version > best[key].granule.version:
+            best[key] = handler
+    kept = [h for h in handlers if h in best.values()]
+    for handler in handlers:
+        if handler not in kept:
+            _LOG.warning("%s: left out, a newer version of the granule is there", handler.filename)
+    return kept
 
 
 def _header_time(header: Mapping[str, str], key: str) -> dt.datetime | None:
