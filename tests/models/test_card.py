@@ -23,7 +23,9 @@ def card(**changes: object) -> ModelCard:
         "summary": "A card for tests.",
         "architecture": {"kind": "unet", "width": 8},
         "rates": (0.1, 1.0, 10.0),
-        "channels": tuple(CardChannel.from_channel(c, (60.0, 320.0)) for c in GMI.channels),
+        "inputs": tuple(CardChannel.from_channel(c) for c in GMI.channels),
+        "ranges": {"10.65V": (60.0, 320.0)},
+        "prior": (0.9, 0.06, 0.04),
         "sensor": "GMI",
         "limits": ("Knows no snow.",),
         "halo": 32,
@@ -58,7 +60,7 @@ def test_json_keeps_any_text_and_number(
 
 
 def test_a_model_for_any_channel_says_so_in_json() -> None:
-    this = card(channels=())
+    this = card(inputs=())
     assert json.loads(this.to_json())["channels"] == "any"
     assert ModelCard.from_json(this.to_json()).accepts_any
 
@@ -83,6 +85,8 @@ def test_all_missing_keys_are_named_at_once() -> None:
         ("version", "new", "wrong kind"),
         ("stride", 0, "stride"),
         ("event_frequency", 1.5, "event_frequency"),
+        ("threshold", -0.1, "threshold"),
+        ("ranges", {"10.65V": [60.0]}, "wrong kind"),
         ("channels", [{"name": "10.65V"}], "wrong kind"),
     ],
 )
@@ -142,7 +146,7 @@ def test_remarks_name_what_is_missing_and_what_is_too_much() -> None:
 
 
 def test_a_model_for_any_channel_takes_what_it_was_trained_near() -> None:
-    model = card(channels=(), sensor=None)
+    model = card(inputs=(), sensor=None)
     assert model.check(swath(["36.5V", "91.655H"])) == []
     assert model.match(["1.4V", "36.5V", "elevation"]) == [1]
     assert "6 to 200 GHz" in model.check(swath(["1.4V"]))[0]

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -63,8 +64,6 @@ class CardChannel:
         Half-power footprint in km, along and across.
     nedt : float
         Noise in K.
-    valid_range : tuple of float or None
-        Brightness temperatures in K between which the model was trained; None if not known.
     """
 
     name: str
@@ -74,12 +73,9 @@ class CardChannel:
     incidence_angle: float = 0.0
     footprint: tuple[float, float] = (0.0, 0.0)
     nedt: float = 0.0
-    valid_range: tuple[float, float] | None = None
 
     @classmethod
-    def from_channel(
-        cls, channel: Channel, valid_range: tuple[float, float] | None = None
-    ) -> CardChannel:
+    def from_channel(cls, channel: Channel) -> CardChannel:
         """Describe a sensor's channel as a card does."""
         return cls(
             channel.name,
@@ -89,14 +85,13 @@ class CardChannel:
             channel.incidence_angle,
             channel.footprint,
             channel.nedt,
-            valid_range,
         )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CardChannel:
         """Make a channel from its JSON form."""
         values = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
-        for name in ("sideband_offsets", "footprint", "valid_range"):
+        for name in ("sideband_offsets", "footprint"):
             if values.get(name) is not None:
                 values[name] = tuple(float(x) for x in values[name])
         return cls(**values)
@@ -118,8 +113,11 @@ class ModelCard:
         What the network needs to be built; ``architecture["kind"]`` names its module.
     rates : tuple of float
         Edges of the rain classes in mm/h, rising.
-    channels : tuple of CardChannel
-        Channels in the network's order; empty means any channel (``"any"`` in JSON).
+    inputs : tuple of CardChannel
+        Channels in the network's order; empty means any channel. In JSON ``"channels"``, a list
+        or ``"any"``.
+    ranges : dict of str to tuple of float
+        Brightness temperatures in K, by channel name, between which the model was trained.
     frequency_range : tuple of float
         Lowest and highest frequency in GHz that a model for any channel accepts.
     sensor : str or None
@@ -140,6 +138,10 @@ class ModelCard:
         Number format of the stored weights.
     event_frequency : float
         Share of raining pixels in training.
+    prior : tuple of float or None
+        Share of each rain class in training, the dry class first.
+    threshold : float
+        Probability of precipitation above which a pixel counts as raining.
     sha256s : dict of str to str
         Weight files, relative to the card, in loading order, with their hashes.
     extra : dict
@@ -151,7 +153,8 @@ class ModelCard:
     summary: str
     architecture: dict[str, Any]
     rates: tuple[float, ...]
-    channels: tuple[CardChannel, ...] = ()
+    inputs: tuple[CardChannel, ...] = ()
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     frequency_range: tuple[float, float] = (6.0, 200.0)
     sensor: str | None = None
     task: str = "surface precipitation rate"
@@ -163,6 +166,8 @@ class ModelCard:
     stride: int = 1
     precision: str = "float32"
     event_frequency: float = 0.0
+    prior: tuple[float, ...] | None = None
+    threshold: float = 0.5
     sha256s: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -174,12 +179,12 @@ class ModelCard:
     @property
     def accepts_any(self) -> bool:
         """Whether the model takes any channel, told only by its description."""
-        return not self.channels
+        return not self.inputs
 
     @property
-    def channel_names(self) -> list[str]:
+    def channels(self) -> tuple[str, ...]:
         """Names of the channels in the network's order; empty if it takes any."""
-        return [c.name for c in self.channels]
+        return tuple(c.name for c in self.inputs)
 
     @property
     def sha256(self) -> str:
@@ -194,7 +199,7 @@ class ModelCard:
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain values, ready for JSON."""
         values = dataclasses.asdict(self)
-        values["channels"] = values["channels"] or _ANY
+        values["channels"] = values.pop("inputs") or _ANY
         return {**values.pop("extra"), **values}
 
     def to_json(self) -> str:
@@ -208,6 +213,7 @@ class ModelCard:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Make a card from its JSON form; ModelError names every missing or bad key."""
+        values = {"inputs" if k == "channels" else k: v for k, v in values.items()}
         fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "extra"}
         needed = [n for n, f in fields.items() if _is_required(f) and n not in values]
         if needed:
@@ -257,7 +263,7 @@ class ModelCard:
             channel takes every name whose frequency it can read and was trained near.
         """
         if not self.accepts_any:
-            return match_channels(names, self.channel_names)
+            return match_channels(names, self.channels)
         return [i for i, name in enumerate(names) if self._in_range(name)]
 
     def _in_range(self, name: str) -> bool:
@@ -302,7 +308,7 @@ class ModelCard:
         """
         names = _channel_names(ds[TB]) or []
         match = self.match(names)
-        missing = [n for n, i in zip(self.channel_names, match, strict=False) if i is None]
+        missing = [n for n, i in zip(self.channels, match, strict=False) if i is None]
         unused = [name for i, name in enumerate(names) if i not in match]
         remarks = []
         if missing:
@@ -332,7 +338,7 @@ class ModelCard:
         if any(i is not None for i in self.match(names)):
             return []
         low, high = self.frequency_range
-        wanted = ", ".join(self.channel_names) or f"any channel of {low:g} to {high:g} GHz"
+        wanted = ", ".join(self.channels) or f"any channel of {low:g} to {high:g} GHz"
         return [
             f"no usable channel: the dataset has {', '.join(names) or 'none'}; "
             f"the model takes {wanted}"
@@ -345,23 +351,38 @@ def _is_required(f: dataclasses.Field[Any]) -> bool:
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:
     """Card values with JSON's lists and numbers as the types that a card holds."""
-    typed: dict[str, Any] = {}
-    for name in ("rates", "frequency_range"):
-        if name in values:
-            typed[name] = tuple(float(x) for x in values[name])
-    for name in ("version", "halo", "stride"):
-        if name in values:
-            typed[name] = int(values[name])
-    if "limits" in values:
-        typed["limits"] = tuple(str(x) for x in values["limits"])
-    if "channels" in values:
-        given = values["channels"]
-        listed = [] if given == _ANY else given
-        typed["channels"] = tuple(CardChannel.from_dict(c) for c in listed)
-    for name in ("architecture", "training", "scores", "sha256s"):
-        if name in values:
-            typed[name] = dict(values[name])
-    return typed
+    return {n: _CASTS[n](v) for n, v in values.items() if n in _CASTS}
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(float(x) for x in values)
+
+
+def _inputs(values: Any) -> tuple[CardChannel, ...]:
+    return () if values == _ANY else tuple(CardChannel.from_dict(c) for c in values)
+
+
+def _ranges(values: Any) -> dict[str, tuple[float, float]]:
+    return {str(name): (float(low), float(high)) for name, (low, high) in values.items()}
+
+
+_CASTS: Final[dict[str, Callable[[Any], Any]]] = {
+    "version": int,
+    "halo": int,
+    "stride": int,
+    "event_frequency": float,
+    "threshold": float,
+    "rates": _floats,
+    "frequency_range": _floats,
+    "prior": lambda values: None if values is None else _floats(values),
+    "limits": lambda values: tuple(str(x) for x in values),
+    "inputs": _inputs,
+    "ranges": _ranges,
+    "architecture": dict,
+    "training": dict,
+    "scores": dict,
+    "sha256s": dict,
+}
 
 
 def _bad_values(values: dict[str, Any]) -> list[str]:
@@ -373,8 +394,11 @@ def _bad_values(values: dict[str, Any]) -> list[str]:
         bad.append("version must be 1 or more")
     if values.get("stride", 1) < 1 or values.get("halo", 0) < 0:
         bad.append("stride must be 1 or more and halo 0 or more")
-    if not 0 <= values.get("event_frequency", 0.0) <= 1:
-        bad.append("event_frequency must lie between 0 and 1")
+    bad += [
+        f"{name} must lie between 0 and 1"
+        for name in ("event_frequency", "threshold")
+        if not 0 <= values.get(name, 0.0) <= 1
+    ]
     return bad
 
 

@@ -1,0 +1,216 @@
+"""The register of published models: names, versions and the files that make them up.
+
+Every file lies at one relative path, the same in the package, in the cache and on a server::
+
+    trunk-1.safetensors
+    gmi-unet-1/card.json
+    gmi-unet-1/weights.safetensors
+
+A published version never changes: its files are known by size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Self
+
+from xrain.errors import ModelError
+from xrain.models.card import ModelCard
+
+__all__ = ["CARD_FILE", "Artefact", "ModelEntry", "Registry", "add_to_registry", "sha256_of"]
+
+CARD_FILE: Final = "card.json"
+_FORMAT: Final = 1
+_NAME: Final = re.compile(r"(?P<name>[\w.-]+)(?:@(?P<version>\d+))?")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One file of a model.
+
+    Attributes
+    ----------
+    path : str
+        Path with forward slashes, relative to the package's weights, the cache or the base URL.
+    sha256 : str
+        Hash of the whole file.
+    size : int
+        Bytes.
+    """
+
+    path: str
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        parts = PurePosixPath(self.path).parts
+        if not parts or ".." in parts or "\\" in self.path or self.path.startswith("/"):
+            raise ValueError(f"path {self.path!r} leaves its folder")
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"{self.path} has no proper sha256")
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One version of a published model.
+
+    Attributes
+    ----------
+    name : str
+        Model name.
+    version : int
+        Version.
+    card : Artefact
+        The card.
+    weights : tuple of Artefact
+        Weight files in loading order; a later file's tensors replace an earlier one's.
+    """
+
+    name: str
+    version: int
+    card: Artefact
+    weights: tuple[Artefact, ...]
+
+    @property
+    def id(self) -> str:
+        """Name and version, as in ``"gmi-unet@1"``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def artefacts(self) -> tuple[Artefact, ...]:
+        """All files, the card first."""
+        return (self.card, *self.weights)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(a.size for a in self.artefacts)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Published models by name and version.
+
+    Attributes
+    ----------
+    entries : dict of str to ModelEntry
+        Entries by :attr:`ModelEntry.id`.
+    """
+
+    entries: dict[str, ModelEntry]
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """Read a register; ModelError names `source` if it is broken."""
+        try:
+            values = json.loads(text)
+            if values["format"] != _FORMAT:
+                raise ValueError(f"its format is {values['format']!r}, not {_FORMAT}")
+            entries = [
+                _entry(name, int(version), files)
+                for name, versions in values["models"].items()
+                for version, files in versions.items()
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"the model register {source} is broken: {error!r}") from error
+        return cls({e.id: e for e in entries})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a register file."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"), str(path))
+        except OSError as error:
+            raise ModelError(f"the model register {path} cannot be read: {error}") from error
+
+    def to_json(self) -> str:
+        """Return the register as indented JSON."""
+        models: dict[str, dict[str, Any]] = {}
+        for entry in sorted(self.entries.values(), key=lambda e: (e.name, e.version)):
+            files = {"card": asdict(entry.card), "weights": [asdict(a) for a in entry.weights]}
+            models.setdefault(entry.name, {})[str(entry.version)] = files
+        values = {"format": _FORMAT, "models": models}
+        return json.dumps(values, indent=2) + "\n"
+
+    def names(self) -> list[str]:
+        """Names of all models, in alphabetical order."""
+        return sorted({e.name for e in self.entries.values()})
+
+    def versions(self, name: str) -> list[ModelEntry]:
+        """All versions of one model, oldest first; empty if there is none."""
+        return sorted((e for e in self.entries.values() if e.name == name), key=lambda e: e.version)
+
+    def find(self, text: str) -> ModelEntry | None:
+        """Find ``"name@version"``, or the newest version of ``"name"``."""
+        parsed = _NAME.fullmatch(text)
+        if parsed is None:
+            return None
+        if parsed["version"]:
+            return self.entries.get(f"{parsed['name']}@{int(parsed['version'])}")
+        versions = self.versions(parsed["name"])
+        return versions[-1] if versions else None
+
+    def merged(self, other: Registry) -> Registry:
+        """Return this register with the entries of another that it does not have itself."""
+        return Registry({**other.entries, **self.entries})
+
+
+def _entry(name: str, version: int, files: dict[str, Any]) -> ModelEntry:
+    weights = tuple(_artefact(a) for a in files["weights"])
+    return ModelEntry(name, version, _artefact(files["card"]), weights)
+
+
+def _artefact(values: dict[str, Any]) -> Artefact:
+    return Artefact(str(values["path"]), str(values["sha256"]), int(values["size"]))
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def add_to_registry(registry_file: str | Path, root: str | Path, folder: str | Path) -> ModelEntry:
+    """Enter a saved model into a register, which is made if it does not exist.
+
+    Parameters
+    ----------
+    registry_file : path
+        The register, a JSON file.
+    root : path
+        Folder that the artefacts' paths start from: the package's weights, or what a server
+        will show under its base URL.
+    folder : path
+        The saved model, below `root`.
+
+    Returns
+    -------
+    ModelEntry
+        What was entered.
+
+    Raises
+    ------
+    ModelError
+        If a file is absent or lies outside `root`.
+    """
+    registry_file, root, folder = Path(registry_file), Path(root).resolve(), Path(folder).resolve()
+    card = ModelCard.read(folder / CARD_FILE)
+    files = [folder / CARD_FILE, *((folder / name).resolve() for name in card.sha256s)]
+    first, *rest = [_describe(path, root) for path in files]
+    entry = ModelEntry(card.name, card.version, first, tuple(rest))
+    old = Registry.read(registry_file) if registry_file.exists() else Registry({})
+    new = Registry(old.entries | {entry.id: entry})
+    registry_file.write_text(new.to_json(), encoding="utf-8")
+    return entry
+
+
+def _describe(path: Path, root: Path) -> Artefact:
+    try:
+        relative = path.relative_to(root).as_posix()
+        return Artefact(relative, sha256_of(path), path.stat().st_size)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be entered into the register: {error}") from error
