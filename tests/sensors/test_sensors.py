@@ -96,7 +96,9 @@ def test_incidence_angle_agrees(l1c_granule):
 def test_gmi_groups_lie_apart_as_described(data_dir):
     """The offset of S2 follows from the geolocation of a granule and the orbit's height."""
     gmi = sensors.get_sensor("GMI")
-    (granule,) = data_dir.glob("granules/V7/1C.GPM.GMI.*.HDF5")
+    granules = sorted(data_dir.glob("granules/V7/1C.GPM.GMI.*.000079.*.HDF5"))
+    if not granules:
+        pytest.skip("the granule that the table names is not there")
 
     def distance(file: h5py.File, swath: str) -> float:
         """Kilometres from the sub-satellite point to the first pixel of the first scan."""
@@ -107,7 +109,7 @@ def test_gmi_groups_lie_apart_as_described(data_dir):
         cosine = np.sin(lat) * np.sin(lat0) + np.cos(lat) * np.cos(lat0) * np.cos(lon - lon0)
         return 6371.0 * float(np.arccos(cosine))
 
-    with h5py.File(granule) as file:
+    with h5py.File(granules[0]) as file:
         offset = distance(file, "S2") - distance(file, "S1")
         height = file["S1/SCstatus/SCaltitude"][0]
     scaled = offset * gmi.altitude / height
