@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from xrain.errors import ModelError, OutputError
+from xrain.atomic import replacing
+from xrain.errors import ModelError
 from xrain.models.card import ModelCard
 from xrain.models.registry import CARD_FILE, sha256_of
 
@@ -43,14 +44,8 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, half: bool 
 
     path = Path(path)
     blob: bytes = save({name: _stored(name, t, half) for name, t in tensors.items()})
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
         draft.write_bytes(blob)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error}") from error
     return path
 
 
@@ -99,12 +94,9 @@ def save_model(
         files.append(save_tensors(folder / WEIGHTS_FILE, own, half=half))
     hashes = {Path(os.path.relpath(f, folder)).as_posix(): sha256_of(f) for f in files}
     card = dataclasses.replace(card, sha256s=hashes, precision="float16" if half else "float32")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        card.write(folder / CARD_FILE)
-    except OSError as error:
-        raise OutputError(f"{folder / CARD_FILE} cannot be written: {error}") from error
-    return card
+    with replacing(folder / CARD_FILE) as draft:
+        card.write(draft)
+    return ModelCard.read(folder / CARD_FILE)
 
 
 def _stored(name: str, tensor: Tensor, half: bool) -> Tensor:

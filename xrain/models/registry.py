@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
 
+from xrain.atomic import replacing
 from xrain.errors import ModelError
 from xrain.models.card import ModelCard
 
@@ -204,7 +205,8 @@ def add_to_registry(registry_file: str | Path, root: str | Path, folder: str | P
     entry = ModelEntry(card.name, card.version, first, tuple(rest))
     old = Registry.read(registry_file) if registry_file.exists() else Registry({})
     new = Registry(old.entries | {entry.id: entry})
-    registry_file.write_text(new.to_json(), encoding="utf-8")
+    with replacing(registry_file) as draft:
+        draft.write_text(new.to_json(), encoding="utf-8")
     return entry
 
 

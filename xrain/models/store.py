@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from xrain.atomic import replacing
 from xrain.errors import FetchError, ModelError
 from xrain.models.card import ModelCard
 from xrain.models.registry import CARD_FILE, Artefact, ModelEntry, Registry, sha256_of
@@ -318,9 +319,8 @@ def _fetch_registry() -> Registry:
     target = cache_dir() / REGISTRY_FILE.name
     with _locked(target):
         registry = _from_mirrors(target.name, "the list of models", get)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        draft.write_text(registry.to_json(), encoding="utf-8")
-        draft.replace(target)
+        with replacing(target) as draft:
+            draft.write_text(registry.to_json(), encoding="utf-8")
     return registry
 
 
