@@ -12,7 +12,9 @@ pixels alone are searched one by one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +22,17 @@ from scipy.spatial import cKDTree
 
 FloatArray = npt.NDArray[np.floating]
 IndexArray = npt.NDArray[np.int32]
+IntArray = npt.NDArray[np.intp]
 
 EARTH_RADIUS = 6371.0
 """Mean radius of the earth in km."""
 
-NODE_STEP = 8
-"""Rows and columns between the nodes on which the match is solved."""
+NODE_ROWS, NODE_COLUMNS = 16, 4
+"""Rows and columns from node to node. The match changes slowly along the track and fast near the
+ends of a conical scan."""
+
+NODE_LEAP = 4
+"""Every so many nodes one is searched from afar; the others start from what these found."""
 
 ROW_WINDOW = 48
 """Rows by which a match may lie away from its expected row. Groups of one scan are never more
@@ -35,12 +42,14 @@ LIMIT_FACTOR = 0.75
 """Farthest match, as a share of the diagonal of the local sampling cell. Half a diagonal
 reaches every point inside the source grid."""
 
-NODE_TOLERANCE = 0.1
-"""A match is searched anew where its distance differs from the interpolated one by more than
-this, in squared distance as a share of the sampling cell's diagonal."""
+SMOOTH = 2.0
+"""Most by which the solved offset may bend from node to node, in rows or columns. Where it bends
+more, the geolocation jumps, and the pixels around are searched one by one."""
 
-_SEARCH_STEPS = (16, 8, 4, 2, 1, 1, 1, 1)
+_FAR_STEPS = (16, 8, 4, 2, 1, 1, 1)
+_NEAR_STEPS = (4, 2, 1, 1)
 _EXACT_BELOW = 2048
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ def unit_vectors(latitude: FloatArray, longitude: FloatArray) -> npt.NDArray[np.
 
 def _squared_distance(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float32]:
     d = a - b
-    out: npt.NDArray[np.float32] = np.einsum("...k,...k->...", d, d).astype(np.float32)
+    out: npt.NDArray[np.float32] = np.einsum("...k,...k->...", d, d)
     return out
 
 
@@ -104,90 +113,101 @@ def _tangents(
 
 
 def _hill_climb(
-    target: FloatArray, source: FloatArray, row: npt.NDArray[np.intp], col: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Walk from (row, col) to the nearest source pixel, in steps that get smaller."""
+    target: FloatArray,
+    source: FloatArray,
+    start: tuple[FloatArray, FloatArray],
+    steps: tuple[int, ...],
+) -> tuple[IntArray, IntArray]:
+    """Walk from a first guess to the nearest source pixel, in steps that get smaller."""
     rows, cols = source.shape[:2]
-    for step in _SEARCH_STEPS:
-        best = np.full(row.shape, np.inf, np.float32)
-        best_row, best_col = row, col
-        for dr in (-step, 0, step):
-            for dc in (-step, 0, step):
-                r = np.clip(row + dr, 0, rows - 1)
-                c = np.clip(col + dc, 0, cols - 1)
-                d = np.nan_to_num(_squared_distance(target, source[r, c]), nan=np.inf)
-                nearer = d < best
-                best = np.where(nearer, d, best)
-                best_row = np.where(nearer, r, best_row)
-                best_col = np.where(nearer, c, best_col)
-        row, col = best_row, best_col
+    row = np.clip(np.rint(np.nan_to_num(start[0])), 0, rows - 1).astype(np.intp)
+    col = np.clip(np.rint(np.nan_to_num(start[1])), 0, cols - 1).astype(np.intp)
+    around = np.array([-1, 0, 1])
+    for step in steps:
+        r = np.clip(row + step * np.repeat(around, 3)[:, None], 0, rows - 1)
+        c = np.clip(col + step * np.tile(around, 3)[:, None], 0, cols - 1)
+        distance = np.nan_to_num(_squared_distance(target, source[r, c]), nan=np.inf)
+        best = distance.argmin(axis=0)[None]
+        row = np.take_along_axis(r, best, 0)[0]
+        col = np.take_along_axis(c, best, 0)[0]
     return row, col
 
 
-@dataclass(frozen=True)
-class _Nodes:
-    """The match solved on the nodes: offsets from the expected index, and the local metric."""
+def _solve(
+    target: FloatArray, source: FloatArray, start: tuple[FloatArray, FloatArray], steps: Any
+) -> FloatArray:
+    """Fractional row and column of the nearest point of the source grid, and its local metric.
 
-    row: FloatArray
-    col: FloatArray
-    along: FloatArray  # squared spacing of rows, of columns, and their product
-    across: FloatArray
-    mixed: FloatArray
-
-
-def _solve_nodes(
-    target: FloatArray, source: FloatArray, expected_row: FloatArray, expected_col: FloatArray
-) -> _Nodes:
-    row, col = _hill_climb(
-        target,
-        source,
-        np.clip(np.rint(expected_row), 0, source.shape[0] - 1).astype(np.intp),
-        np.clip(np.rint(expected_col), 0, source.shape[1] - 1).astype(np.intp),
-    )
+    Returns an array (5, point): row, column, squared row spacing, product, squared column
+    spacing; NaN where a position is missing.
+    """
+    row, col = _hill_climb(target, source, start, steps)
     along, across = _tangents(source, row, col)
     gap = target - source[row, col]
-    a = np.einsum("...k,...k->...", along, along)
-    b = np.einsum("...k,...k->...", along, across)
-    c = np.einsum("...k,...k->...", across, across)
-    p = np.einsum("...k,...k->...", gap, along)
-    q = np.einsum("...k,...k->...", gap, across)
+    a, b, c = (np.einsum("ik,ik->i", x, y) for x, y in (
+        (along, along), (along, across), (across, across)))  # fmt: skip
+    p, q = np.einsum("ik,ik->i", gap, along), np.einsum("ik,ik->i", gap, across)
     with np.errstate(invalid="ignore", divide="ignore"):
         det = a * c - b * b
-        fine_row = row + (c * p - b * q) / det - expected_row
-        fine_col = col + (a * q - b * p) / det - expected_col
-    return _Nodes(fine_row, fine_col, a, c, b)
-
-
-def _weights(count: int, nodes: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-    """Matrix (count, nodes) of linear interpolation from `nodes` to 0 … count − 1."""
-    position = np.interp(np.arange(count), nodes, np.arange(nodes.size))
-    low = np.minimum(position.astype(np.intp), max(nodes.size - 2, 0))
-    out = np.zeros((count, nodes.size), np.float32)
-    out[np.arange(count), low] = 1.0 - (position - low)
-    if nodes.size > 1:
-        out[np.arange(count), low + 1] = position - low
+        out = np.stack([row + (c * p - b * q) / det, col + (a * q - b * p) / det, a, b, c])
+    out[:, ~np.isfinite(out).all(axis=0)] = np.nan
     return out
 
 
+def _spread(field: FloatArray, count: int, nodes: IntArray, axis: int) -> FloatArray:
+    """Interpolate a field on nodes linearly to 0 … count − 1 along one axis."""
+    position = np.interp(np.arange(count), nodes, np.arange(nodes.size))
+    low = np.minimum(position.astype(np.intp), max(nodes.size - 2, 0))
+    shape = [1] * field.ndim
+    shape[axis] = count
+    weight = (position - low).astype(field.dtype).reshape(shape)
+    first = field.take(low, axis)
+    last = field.take(np.minimum(low + 1, nodes.size - 1), axis)
+    last -= first
+    last *= weight
+    last += first
+    out: FloatArray = last
+    return out
+
+
+def _nodes(count: int, step: int) -> IntArray:
+    """Multiples of a step in [0, count), and the last of them all."""
+    return np.unique(np.append(np.arange(0, count, step), count - 1))
+
+
+def _bends(fine: FloatArray, expected: FloatArray, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Nodes where the match (2, row, column) is missing, or jumps inside the source grid."""
+    with np.errstate(invalid="ignore"):
+        inside = (fine[0] > -1) & (fine[0] < shape[0]) & (fine[1] > -1) & (fine[1] < shape[1])
+        bad = np.asarray(np.isnan(fine).any(axis=0), bool)
+        for axis in (0, 1):
+            if bad.shape[axis] > 2:
+                bend = np.abs(np.diff(fine - expected, 2, axis=axis + 1)).max(axis=0) > SMOOTH
+                a, b, c = (np.moveaxis(inside, axis, 0)[k : k - 2 or None] for k in range(3))
+                bend &= np.moveaxis(a & b & c, 0, axis)
+                bad |= np.pad(bend, [(1, 1) if k == axis else (0, 0) for k in range(2)])
+    return bad
+
+
 def _choose(
-    fine_row: FloatArray,
-    fine_col: FloatArray,
-    metric: tuple[FloatArray, FloatArray, FloatArray],
-    shape: tuple[int, int],
-) -> tuple[IndexArray, IndexArray, FloatArray]:
+    fine: FloatArray, base: IntArray, shape: tuple[int, int]
+) -> tuple[IndexArray, IndexArray, npt.NDArray[np.bool_]]:
     """Take the pixel that is nearest to a fractional index in the local metric.
 
     In a given row, at x rows from the match, the nearest column lies (b / c) x away from the
     match's own; the nearest row is among the four around the match even where rows and columns
-    are far from perpendicular, as at the edge of a conical scan.
+    are far from perpendicular, as at the edge of a conical scan. Rows count from `base`, so
+    that rounding does not depend on where a block begins.
     """
-    a, b, c = metric
+    fine_row, fine_col, a, b, c = fine
     skew = b / c
-    row0 = np.clip(np.floor(fine_row), 1, max(shape[0] - 3, 1))
+    lowest, highest = -base[:, None], shape[0] - 1 - base[:, None]
+    row0 = np.clip(np.floor(fine_row), lowest + 1, np.maximum(highest - 2, lowest + 1))
+    row0 = row0.astype(np.float32)
     best = np.full(row0.shape, np.inf, np.float32)
     row, col = np.zeros(row0.shape, np.float32), np.zeros(row0.shape, np.float32)
     for step in (-1, 0, 1, 2):
-        r = np.clip(row0 + step, 0, shape[0] - 1)
+        r = np.minimum(row0 + np.float32(step), highest.astype(np.float32))
         x = fine_row - r
         k = np.clip(np.rint(fine_col + skew * x), 0, shape[1] - 1)
         y = fine_col - k
@@ -196,7 +216,8 @@ def _choose(
         np.copyto(best, d, where=nearer)
         np.copyto(row, r, where=nearer)
         np.copyto(col, k, where=nearer)
-    return row.astype(np.int32), col.astype(np.int32), best
+    near = np.asarray(best <= LIMIT_FACTOR**2 * (a + c), bool)
+    return row.astype(np.int32) + base[:, None].astype(np.int32), col.astype(np.int32), near
 
 
 @dataclass(frozen=True)
@@ -228,8 +249,9 @@ def source_rows(start: int, stop: int, ratio: float, total: int) -> slice:
 
 
 def align(start: int, stop: int) -> tuple[int, int]:
-    """Grow [start, stop) to multiples of the node step, so that any cut gives one result."""
-    return start // NODE_STEP * NODE_STEP, -(-stop // NODE_STEP) * NODE_STEP + 1
+    """Grow [start, stop) so that the match inside does not depend on how a granule is cut."""
+    step = NODE_ROWS * NODE_LEAP
+    return max((start // step - 1) * step, 0), (-(-stop // step) + 1) * step + 1
 
 
 def match_nearest(reference: Window, source: Window, ratio: float = 1.0) -> Match:
@@ -271,37 +293,57 @@ def _match_smooth(
 ) -> tuple[IndexArray, IndexArray, npt.NDArray[np.bool_]]:
     """Solve the match on nodes and interpolate; say which pixels that cannot be trusted for."""
     rows, cols = target.shape[:2]
-    node_row = np.unique(np.append(np.arange(0, rows, NODE_STEP), rows - 1))
-    node_col = np.unique(np.append(np.arange(0, cols, NODE_STEP), cols - 1))
-    row0 = (np.arange(rows) + start) * ratio - source_start
-    col0 = np.arange(cols) * ((points.shape[1] - 1) / max(cols - 1, 1))
-    nodes = _solve_nodes(
-        target[np.ix_(node_row, node_col)],
-        points,
-        np.broadcast_to(row0[node_row, None], (node_row.size, node_col.size)),
-        np.broadcast_to(col0[None, node_col], (node_row.size, node_col.size)),
+    node_row, node_col = _nodes(rows, NODE_ROWS), _nodes(cols, NODE_COLUMNS)
+    expected: Sequence[FloatArray] = np.meshgrid(
+        (node_row + start) * ratio - source_start,
+        node_col * ((points.shape[1] - 1) / max(cols - 1, 1)),
+        indexing="ij",
     )
-    up, across = _weights(rows, node_row), _weights(cols, node_col)
+    at = target[np.ix_(node_row, node_col)]
+    fine = _solve_grid(at, points, expected)
+    size = (points.shape[0], points.shape[1])
+    bad = _bends(fine[:2], np.stack(expected), size)
+    touched = _spread(np.where(bad, np.float32(1), 0), rows, node_row, 0)
+    doubtful = _spread(touched, cols, node_col, 1) > 0
+    fine[0] -= expected[0]
+    fine = np.where(bad, 0, fine).astype(np.float32)
+    fine[2, bad] = fine[4, bad] = 1.0
+    fine = _spread(fine, rows, node_row, 1)
+    here = (np.arange(rows) + start) * ratio - source_start
+    base = np.floor(here).astype(np.intp)
+    fine[0] += (here - base).astype(np.float32)[:, None]
+    row = np.empty((rows, cols), np.int32)
+    col, near = np.empty_like(row), np.empty((rows, cols), bool)
+    for first in range(0, rows, _BLOCK):
+        b = slice(first, first + _BLOCK)
+        row[b], col[b], near[b] = _choose(_spread(fine[:, b], cols, node_col, 2), base[b], size)
+    row[~near], col[~near] = -1, -1
+    lost = ~np.isfinite(target[..., 0])
+    row[lost], col[lost] = -1, -1
+    gone = ~np.isfinite(points[..., 0])
+    if gone.any():
+        doubtful |= near & gone[row, col]
+    return row, col, doubtful & ~lost
 
-    def spread(field: FloatArray) -> npt.NDArray[np.float32]:
-        return up @ field.astype(np.float32) @ across.T
 
-    a, b, c = spread(nodes.along), spread(nodes.mixed), spread(nodes.across)
-    row, col, expected = _choose(
-        spread(nodes.row) + row0[:, None].astype(np.float32),
-        spread(nodes.col) + col0[None, :].astype(np.float32),
-        (a, b, c),
-        (points.shape[0], points.shape[1]),
+def _solve_grid(
+    target: FloatArray, points: FloatArray, expected: Sequence[FloatArray]
+) -> FloatArray:
+    """Solve every node: few of them from afar, the others from what these found."""
+    rows, cols = target.shape[:2]
+    some_row, some_col = _nodes(rows, NODE_LEAP), _nodes(cols, NODE_LEAP)
+    few = np.ix_(some_row, some_col)
+    guess = [e[few] for e in expected]
+    flat = _solve(
+        target[few].reshape(-1, 3), points, (guess[0].ravel(), guess[1].ravel()), _FAR_STEPS
     )
-    true = _squared_distance(target, points[row, col])
-    cell = a + c
-    with np.errstate(invalid="ignore"):
-        outside = np.minimum(true, expected) > 2.0 * LIMIT_FACTOR**2 * cell
-        trusted = outside | (np.abs(true - expected) <= NODE_TOLERANCE * cell)
-        far = ~(true <= LIMIT_FACTOR**2 * cell)
-    doubtful = ~trusted & np.isfinite(target[..., 0])
-    row[far], col[far] = -1, -1
-    return row, col, doubtful
+    begin = []
+    for k in range(2):
+        offset = np.nan_to_num(flat[k].reshape(guess[k].shape) - guess[k])
+        wide = _spread(_spread(offset, rows, some_row, 0), cols, some_col, 1)
+        begin.append(expected[k] + wide)
+    near = _solve(target.reshape(-1, 3), points, (begin[0].ravel(), begin[1].ravel()), _NEAR_STEPS)
+    return near.reshape(5, rows, cols)
 
 
 def _match_one_by_one(

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from xrain.conventions import QUALITY_FILL
 from xrain.errors import FileFormatError, UnknownSensorError
+from xrain.io.chunks import read_rows
 from xrain.sensors import Channel, Sensor, find_sensor, list_sensors
 
 Array = npt.NDArray[Any]
@@ -272,7 +273,7 @@ def decode(raw: Array, field: str) -> npt.NDArray[np.float32]:
 
 def read_field(file: h5py.File, group: str, field: str, rows: slice) -> npt.NDArray[np.float32]:
     """Read some scans of a field as float32 with NaN where the value is missing."""
-    return decode(file[f"{group}/{field}"][rows], field)
+    return decode(read_rows(file[f"{group}/{field}"], rows), field)
 
 
 def read_quality(file: h5py.File, group: str, rows: slice) -> npt.NDArray[np.int8]:

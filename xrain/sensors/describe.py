@@ -1,0 +1,86 @@
+"""Describe a channel that is known by its name or its frequency alone.
+
+A dataset need not come from a sensor in the tables: what it does not say of a channel
+(footprint, noise, incidence angle) is taken from the nearest channel of any sensor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+from xrain.conventions import ChannelName, match_channels, parse_channel_name
+from xrain.errors import UnknownChannelError
+from xrain.sensors import Channel, Sensor, get_sensor, list_sensors
+
+__all__ = ["describe_channel", "describe_channels"]
+
+
+@functools.cache
+def _all_channels() -> tuple[Channel, ...]:
+    return tuple(c for name in list_sensors() for c in get_sensor(name).channels)
+
+
+def _unlike(channel: Channel, wanted: ChannelName) -> tuple[float, float, float]:
+    frequency = abs(math.log(channel.frequency / wanted.frequency))
+    offset = abs(channel.sideband_offset - wanted.offset)
+    return frequency, offset, float(channel.polarization != wanted.polarization)
+
+
+def describe_channel(name: str) -> Channel:
+    """Describe a channel by its name alone.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"36.5V"``, ``"183±3V"`` or ``"157 GHz QV"``.
+
+    Returns
+    -------
+    Channel
+        With the frequency, sideband offset and polarization of the name, and the footprint,
+        noise, bandwidth and incidence angle of the nearest channel of any known sensor.
+
+    Raises
+    ------
+    UnknownChannelError
+        If the name says no frequency.
+    """
+    wanted = parse_channel_name(name)
+    if wanted is None:
+        raise UnknownChannelError(
+            f"channel {name!r} says no frequency; write it like '36.64V' or '183.31+-3V'"
+        )
+    nearest = min(_all_channels(), key=lambda c: _unlike(c, wanted))
+    return dataclasses.replace(
+        nearest,
+        name=name,
+        frequency=wanted.frequency,
+        sideband_offsets=(wanted.offset,) if wanted.offset else (),
+        polarization=wanted.polarization or nearest.polarization,
+        swath="",
+    )
+
+
+def describe_channels(names: list[str], sensor: Sensor | None = None) -> list[Channel]:
+    """Describe channels by name, as the sensor's own where it has them.
+
+    Parameters
+    ----------
+    names : list of str
+        Channel names in any spelling.
+    sensor : Sensor, optional
+        The instrument, where it is known.
+
+    Raises
+    ------
+    UnknownChannelError
+        If a name is neither a channel of the sensor nor says a frequency.
+    """
+    own = sensor.channels if sensor is not None else ()
+    found = match_channels([c.name for c in own], names)
+    return [
+        own[i] if i is not None else describe_channel(name)
+        for name, i in zip(names, found, strict=True)
+    ]
