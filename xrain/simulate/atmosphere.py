@@ -14,6 +14,7 @@ __all__ = ["Columns", "build_columns", "saturation_vapour"]
 
 FREEZING = 273.15
 _MIXED_LEVEL = 256.0  # K, above it humidity is that of the upper troposphere
+_INVERSION_DEPTH = 1.0  # km
 _THIN = 0.05  # km, least depth of the layers below the freezing level
 
 
@@ -70,9 +71,11 @@ def _temperature(environment: Environment, height: Tensor, p: Parameters) -> Ten
     at_freezing = torch.where(above_ground, FREEZING, environment.t2m)
     below = environment.t2m + (at_freezing - environment.t2m) * (height / freezing).clamp_max(1.0)
     rise = (height - freezing).clamp_min(0.0)
+    cold = (FREEZING - environment.t2m).clamp_min(0.0)
+    inversion = a.inversion * cold * -torch.expm1(-rise / _INVERSION_DEPTH)
     warmth = ((environment.t2m - 280.0) / 20.0).clamp(0.0, 1.0)
     tropopause = a.tropopause_cold + (a.tropopause_warm - a.tropopause_cold) * warmth
-    return torch.maximum(below - a.lapse_rate_aloft * rise, tropopause)
+    return torch.maximum(below - a.lapse_rate_aloft * rise + inversion, tropopause)
 
 
 def _vapour(environment: Environment, columns: dict[str, Tensor], p: Parameters) -> Tensor:

@@ -182,8 +182,9 @@ def _derive_missing(values: dict[str, Tensor], shape: torch.Size, parameters: Pa
     default("cloud_liquid", 0.0)
     default("cloud_ice", 0.01 + 0.05 * torch.sqrt(rain))
     default("wind_speed", 7.0)
-    lapse = parameters.atmosphere.lapse_rate
-    default("freezing_level", ((t2m - 273.15) / lapse).clamp(0.0, 6.0))
+    air = parameters.atmosphere
+    highest = air.highest_freezing_level
+    default("freezing_level", ((t2m - 273.15) / air.lapse_rate).clamp(0.0, highest))
     default("convective_fraction", 1.0 - torch.exp(-rain / 8.0))
     for name in ("elevation", *DEVIATES):
         default(name, 0.0)

@@ -93,7 +93,7 @@ class ForwardModel:
         self._liquid = CloudAbsorption(channels, device)
         self._surface = SurfaceModel(channels, self.parameters, device)
         frequency = torch.tensor([c.frequency for c in channels], device=device)
-        self._sky = rt.cosmic_background(frequency)
+        self.sky = rt.cosmic_background(frequency)
         self._nominal = torch.tensor([c.incidence_angle for c in channels], device=device)
         self._block = block or (1024 if self.device.type == "cpu" else 1 << 20)
         self._solve = torch.compile(self._scatter, dynamic=True) if compile else self._scatter
@@ -143,13 +143,24 @@ class ForwardModel:
         k = k + self._liquid(columns.cloud, columns.temperature.clamp(235.0, 305.0))
         return k * columns.thickness[..., None]
 
-    def _clear(self, environment: Environment, mu: Tensor) -> Tensor:
+    def clear_atmosphere(
+        self, environment: Environment, incidence_angle: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the air alone does: emission up and down (K), transmission, (N, channel).
+
+        Rain and ice are left out; the angle is as in a call of the model.
+        """
+        return self._emission(environment, self._cosines(incidence_angle, len(environment)))
+
+    def _emission(self, environment: Environment, mu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         columns = build_columns(environment, self.layers, self.parameters)
         tau = self._absorption(columns)
-        planck = columns.level_temperature[..., None]
-        up, down, through = rt.clear_sky(tau, planck, mu)
+        return rt.clear_sky(tau, columns.level_temperature[..., None], mu)
+
+    def _clear(self, environment: Environment, mu: Tensor) -> Tensor:
+        up, down, through = self._emission(environment, mu)
         emissivity = self._surface(environment, mu)
-        sky = self._surface.reflected_sky(environment, down, through, self._sky)
+        sky = self._surface.reflected_sky(environment, down, through, self.sky)
         skin = environment.skin_temperature[:, None, None]
         ground = emissivity * skin + (1.0 - emissivity) * sky
         return up[..., None] + through[..., None] * ground
@@ -175,7 +186,7 @@ class ForwardModel:
 
         mean = combine(1.0)
         i0, i1 = rt.diffuse_field(
-            *mean, planck, emissivity.mean(-1), skin, self._sky.expand_as(gas[0])
+            *mean, planck, emissivity.mean(-1), skin, self.sky.expand_as(gas[0])
         )
         field = torch.stack(i0), torch.stack(i1)
         ratio = p.ice.polarization_ratio
@@ -208,7 +219,7 @@ class ForwardModel:
             torch.zeros_like(mu),
         )
         through = torch.prod(weights[0], dim=0)
-        sky = self._surface.reflected_sky(environment, down, through, self._sky)[..., pol]
+        sky = self._surface.reflected_sky(environment, down, through, self.sky)[..., pol]
         e = emissivity[..., pol]
         return rt.path_up(
             rt.scattering_source(albedo, g, *low, mu),

@@ -28,6 +28,8 @@ class AtmosphereParameters:
 
     lapse_rate: float
     lapse_rate_aloft: float
+    highest_freezing_level: float
+    inversion: float
     tropopause_warm: float
     tropopause_cold: float
     top: float

@@ -93,10 +93,30 @@ def fresnel(real: Tensor, loss: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def emissivity_table() -> dict[str, NDArray[np.float64]]:
-    """Emissivity of land, snow and sea ice: grid, means (class, frequency, V/H) and modes."""
+    """Emissivity of land, snow and sea ice at 52.8°.
+
+    ``mean`` (class, predictor, frequency, V/H) multiplies `emissivity_predictors`, ``modes``
+    (class, mode, frequency, V/H) the standard normal deviates of a column.
+    """
     path = resources.files("xrain.simulate") / "tables" / "emissivity.npz"
     with path.open("rb") as file, np.load(file) as table:
         return {k: table[k].astype(np.float64) for k in table.files}
+
+
+def emissivity_predictors(skin_temperature: Tensor, water_vapour: Tensor) -> Tensor:
+    """Return what the mean emissivity of land is linear in, (N, 3): 1, skin temperature, vapour.
+
+    Hot and dry ground is barren, with a low and polarised emissivity; both predictors are
+    scaled to about unit size and bounded.
+    """
+    return torch.stack(
+        [
+            torch.ones_like(skin_temperature),
+            ((skin_temperature - 285.0) / 15.0).clamp(-2.5, 2.0),
+            ((water_vapour - 20.0) / 15.0).clamp(-1.4, 2.5),
+        ],
+        dim=-1,
+    )
 
 
 def _interpolated(values: NDArray[np.float64], channels: Sequence[Channel]) -> Tensor:
@@ -190,13 +210,14 @@ class SurfaceModel:
         longer = [torch.exp(-opacity * (1.0 + g * variance)) for g in self._ocean.sky_roughness]
         return torch.stack([warmth + (sky - warmth) * t for t in longer], dim=-1)
 
-    def land(self, surface: Tensor, deviates: Tensor, mu: Tensor) -> Tensor:
+    def land(self, environment: Environment, mu: Tensor) -> Tensor:
         """Emissivity of land, snow or sea ice, (N, channel, 2), from its standard deviates."""
-        kind = (surface - 1).clamp_min(0)
-        drawn = torch.zeros((surface.shape[0], *self._mean.shape[1:]), device=mu.device)
+        kind = (environment.surface - 1).clamp_min(0)
+        predictors = emissivity_predictors(environment.skin_temperature, environment.water_vapour)
+        drawn = torch.zeros((kind.shape[0], *self._mean.shape[2:]), device=mu.device)
         for k in range(self._mean.shape[0]):
-            modes = self._modes[k]
-            value = self._mean[k] + torch.tensordot(deviates[:, : modes.shape[0]], modes, dims=1)
+            value = torch.tensordot(predictors, self._mean[k], dims=1)
+            value = value + torch.tensordot(environment.emissivity, self._modes[k], dims=1)
             drawn = torch.where((kind == k)[:, None, None], value, drawn)
         tilt = ((1.0 - mu * mu) / _sin2(REFERENCE_ANGLE))[..., None]
         middle = drawn.mean(-1, keepdim=True)
@@ -208,7 +229,7 @@ class SurfaceModel:
         water = self.ocean(environment.skin_temperature, environment.wind_speed, mu)
         if not bool((fraction > 0).any()):
             return water
-        ground = self.land(environment.surface, environment.emissivity, mu)
+        ground = self.land(environment, mu)
         weight = fraction[:, None, None]
         return weight * ground + (1.0 - weight) * water
 

@@ -1,1 +1,1 @@
-"""Scripts that fit the simulator's parameters to matched pixels; kept so that fits can be redone."""
+"""Scripts that fit the simulator's parameters to matched pixels, kept for the next fit."""
