@@ -1,0 +1,363 @@
+"""Figures of swaths: rain, its uncertainty, brightness temperatures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xrain.conventions import SURFACE_PRECIP, TB
+from xrain.errors import InputError
+from xrain.plotting.maps import (
+    Extent,
+    View,
+    corners,
+    draw_background,
+    frame,
+    project,
+    projection_of,
+    view_of,
+    view_of_extent,
+)
+from xrain.plotting.panels import Panel, heading, label_title, make_panel, panel_names, tb_panels
+from xrain.plotting.style import DRY_COLOR, RAIN_EDGES, UNSEEN_COLOR, Style, style_of
+
+Array = NDArray[np.float64]
+
+
+def plot_rain(
+    ds: xr.Dataset,
+    *,
+    variable: str = SURFACE_PRECIP,
+    panels: Sequence[str] | bool = False,
+    quantile: float | None = None,
+    extent: Extent | None = None,
+    ax: Any = None,
+    projection: Any = None,
+    borders: bool = True,
+    legend: bool = True,
+    title: str | None = None,
+) -> Any:
+    """Draw the rain of a swath, or of a table of pixels, on a map.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A rain Dataset as :func:`xrain.retrieve` makes it, eager or lazy, with dimensions
+        ``(scan, pixel)`` or one ``sample``. Without latitude and longitude a swath is drawn over
+        scan and pixel.
+    variable : str
+        What to draw: any variable of `ds` over these dimensions, or ``"interval"``: the width
+        between the outermost quantiles, in mm/h.
+    panels : sequence of str or bool
+        Several variables side by side; ``True`` stands for rain, probability and interval.
+    quantile : float, optional
+        Which quantile of ``surface_precip_quantile`` to draw; by default the highest.
+    extent : tuple of float, optional
+        West, east, south, north in degrees; west > east crosses the date line. By default
+        everything that has a position.
+    ax : matplotlib Axes or cartopy GeoAxes, optional
+        Draw here instead of in a new figure. A plain Axes becomes a map in degrees.
+    projection : cartopy.crs.CRS, optional
+        Of the new figure's maps; by default equirectangular, or polar stereographic for data
+        around a pole.
+    borders : bool
+        Draw country borders too.
+    legend : bool
+        Draw the colour bar and the key to dry and unseen pixels.
+    title : str, optional
+        Replaces the title made from sensor, platform and time.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure, its first axes being the maps in the order of `panels`.
+
+    Raises
+    ------
+    InputError
+        If a variable is missing, or a table of pixels has no positions.
+
+    Examples
+    --------
+    >>> figure = plot_rain(rain, panels=True)  # doctest: +SKIP
+    >>> figure.savefig("rain.png", dpi=150)  # doctest: +SKIP
+    """
+    drawn = [make_panel(ds, name, quantile) for name in panel_names(panels, variable)]
+    if len(drawn) > 1:
+        drawn = [replace(p, title=label_title(p.values)) for p in drawn]
+    above = heading(ds) if title is None else title
+    return _figure(
+        drawn, above, extent=extent, ax=ax, projection=projection, borders=borders, legend=legend
+    )
+
+
+def plot_tb(
+    ds: xr.Dataset,
+    channels: str | Sequence[str] | None = None,
+    *,
+    extent: Extent | None = None,
+    ax: Any = None,
+    projection: Any = None,
+    borders: bool = True,
+    legend: bool = True,
+    title: str | None = None,
+) -> Any:
+    """Draw brightness temperatures of a swath, or of a table of pixels, one map per channel.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A swath with ``tb(scan, pixel, channel)`` in K, or a table with ``tb(sample, channel)``.
+    channels : str or sequence of str, optional
+        Channels to draw, in any spelling (``"36.5V"``, ``"183±3V"``); by default all of them.
+    extent, ax, projection, borders, legend, title
+        As in :func:`plot_rain`; `ax` takes one channel only.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure, its first axes being the maps in the order of `channels`.
+
+    Raises
+    ------
+    InputError
+        If there is no ``tb``, a channel is missing, or a table of pixels has no positions.
+    """
+    drawn = tb_panels(ds, channels)
+    above = heading(ds, drawn[0].title if len(drawn) == 1 else "") if title is None else title
+    return _figure(
+        drawn, above, extent=extent, ax=ax, projection=projection, borders=borders, legend=legend
+    )
+
+
+def plot_side_by_side(
+    datasets: Mapping[str, xr.Dataset],
+    *,
+    variable: str = SURFACE_PRECIP,
+    quantile: float | None = None,
+    extent: Extent | None = None,
+    projection: Any = None,
+    borders: bool = True,
+    legend: bool = True,
+    title: str = "",
+) -> Any:
+    """Draw the same variable of several datasets on maps of one extent, with one colour bar.
+
+    Parameters
+    ----------
+    datasets : mapping of str to xarray.Dataset
+        What to draw, by the title of its map.
+    variable, quantile, extent, projection, borders, legend, title
+        As in :func:`plot_rain`; the common extent holds all datasets.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure, its first axes being the maps in the order of `datasets`.
+
+    Raises
+    ------
+    InputError
+        If `datasets` is empty or one of them lacks the variable.
+    """
+    if not datasets:
+        raise InputError("nothing to draw: the mapping of datasets is empty")
+    drawn = [
+        replace(make_panel(ds, variable, quantile), title=name) for name, ds in datasets.items()
+    ]
+    return _figure(
+        drawn, title, extent=extent, projection=projection, borders=borders, legend=legend
+    )
+
+
+def _figure(
+    panels: Sequence[Panel],
+    above: str,
+    *,
+    extent: Extent | None = None,
+    ax: Any = None,
+    projection: Any = None,
+    borders: bool = True,
+    legend: bool = True,
+) -> Any:
+    _require_places(panels)
+    if ax is not None and len(panels) > 1:
+        raise InputError(f"{len(panels)} panels do not fit into one axes: leave out 'ax'")
+    view = _common_view(panels, extent)
+    if ax is None:
+        figure, axes = _new_axes(panels, view, projection)
+    else:
+        figure, axes = ax.figure, [ax]
+    styles = _common_styles(panels)
+    drawn = []
+    for panel, style, one in zip(panels, styles, axes, strict=True):
+        drawn.append(_draw(one, panel, style, view, borders))
+        one.set_title(panel.title, fontsize=10)
+    if above and len(axes) == 1:
+        axes[0].set_title(above, fontsize=11)
+    elif above:
+        figure.suptitle(above, fontsize=12)
+    if legend:
+        _legends(figure, axes, drawn, styles)
+    return figure
+
+
+def _require_places(panels: Sequence[Panel]) -> None:
+    lost = [panel for panel in panels if panel.positions is None]
+    if any(panel.values.ndim == 1 for panel in lost):
+        raise InputError("a table of pixels needs 'latitude' and 'longitude' to be drawn")
+    if lost and len(lost) < len(panels):
+        raise InputError("some datasets have 'latitude' and 'longitude' and others have not")
+
+
+def _common_view(panels: Sequence[Panel], extent: Extent | None) -> View | None:
+    places = [p.positions for p in panels if p.positions is not None]
+    if not places:
+        return None
+    if extent is not None:
+        return view_of_extent(extent)
+    lat = np.concatenate([place[0].ravel() for place in places])
+    lon = np.concatenate([place[1].ravel() for place in places])
+    return view_of(lat, lon)
+
+
+def _common_styles(panels: Sequence[Panel]) -> list[Style]:
+    """Styles of the panels; those of one variable and label share theirs, except of Tb."""
+    styles = [style_of(p.values) for p in panels]
+    for i, panel in enumerate(panels):
+        for j in range(i):
+            same = panels[j].values.name == panel.values.name != TB
+            if same and styles[j].label == styles[i].label and styles[j].dry:
+                styles[i] = styles[j]
+    return styles
+
+
+def _new_axes(panels: Sequence[Panel], view: View | None, projection: Any) -> tuple[Any, list[Any]]:
+    import matplotlib.pyplot as plt
+
+    count = len(panels)
+    columns = _columns(count)
+    rows = math.ceil(count / columns)
+    shape = _image_shape(panels[0]) if view is None else view.shape
+    width = 7.5 if count == 1 else 4.6 if view is None or not view.is_wide else 6.0
+    width = width * min(1.0, 1.25 / shape) if shape > 1.25 else width
+    height = width * min(max(shape, 0.35), 1.8) + (0.9 if count == 1 else 1.1 if rows == 1 else 0.6)
+    crs = None
+    if view is not None:
+        crs = projection if projection is not None else projection_of(view)
+    figure = plt.figure(figsize=(columns * width + 0.8, rows * height), layout="constrained")
+    axes = [figure.add_subplot(rows, columns, i + 1, projection=crs) for i in range(count)]
+    return figure, axes
+
+
+def _columns(count: int) -> int:
+    """Choose the number of columns that leaves the fewest places empty, at most five."""
+    if count <= 3:
+        return count
+    root = math.sqrt(count)
+    return min(range(2, 6), key=lambda columns: (-count % columns, abs(columns - root)))
+
+
+def _image_shape(panel: Panel) -> float:
+    scans, pixels = panel.values.shape
+    return min(max(scans / max(pixels, 1), 0.4), 1.6)
+
+
+def _draw(axes: Any, panel: Panel, style: Style, view: View | None, borders: bool) -> Any:
+    numbers = np.ma.masked_invalid(np.asarray(panel.values.values, np.float64))
+    options = {"cmap": style.cmap, "norm": style.norm, "zorder": 2}
+    if view is None:
+        drawn = _draw_image(axes, panel, numbers, options)
+    else:
+        draw_background(axes, view, borders=borders)
+        lat, lon = cast("tuple[Array, Array]", panel.positions)
+        numbers = np.ma.masked_where(np.isnan(lat) | np.isnan(lon), numbers)
+        if numbers.ndim == 1 or 1 in numbers.shape:
+            drawn = _draw_points(axes, view, lat.ravel(), lon.ravel(), numbers.ravel(), options)
+        else:
+            drawn = _draw_cells(axes, view, lat, lon, numbers, options)
+    if numbers.count() == 0:
+        axes.text(
+            0.5, 0.5, "no valid value", transform=axes.transAxes, ha="center", va="center",
+            zorder=5, bbox={"facecolor": "white", "edgecolor": "0.4", "boxstyle": "round"},
+        )  # fmt: skip
+    return drawn
+
+
+def _draw_image(axes: Any, panel: Panel, numbers: Any, options: dict[str, Any]) -> Any:
+    axes.set_facecolor(UNSEEN_COLOR)
+    axes.set(xlabel=str(panel.values.dims[1]), ylabel=str(panel.values.dims[0]))
+    return axes.pcolormesh(numbers, **options)
+
+
+def _draw_points(
+    axes: Any, view: View, lat: Array, lon: Array, numbers: Any, options: dict[str, Any]
+) -> Any:
+    x, y = project(axes, view, lat, lon)
+    if view.pole:
+        frame(axes, x, y)
+    good = np.isfinite(x) & np.isfinite(y) & ~np.ma.getmaskarray(numbers)
+    size = float(np.clip(6000 / max(int(good.sum()), 1), 2, 36))
+    return axes.scatter(
+        x[good], y[good], s=size, c=np.asarray(numbers)[good], edgecolors="0.3",
+        linewidths=0.2 if size > 4 else 0.0, **options,
+    )  # fmt: skip
+
+
+def _draw_cells(
+    axes: Any, view: View, lat: Array, lon: Array, numbers: Any, options: dict[str, Any]
+) -> Any:
+    x, y = project(axes, view, *corners(lat, lon))
+    if view.pole:
+        frame(axes, x, y)
+    known = np.isfinite(x) & np.isfinite(y)
+    cells = np.stack([known[:-1, :-1], known[1:, :-1], known[:-1, 1:], known[1:, 1:]])
+    bad = ~cells.all(0) | ~np.isfinite(lat) | _torn(axes, x)
+    x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+    values = np.ma.masked_array(numbers, np.ma.getmaskarray(numbers) | bad)
+    return axes.pcolormesh(x, y, values, shading="flat", rasterized=True, **options)
+
+
+def _torn(axes: Any, x: Array) -> NDArray[np.bool_]:
+    """Find the cells that the edge of the map, opposite its centre, would tear apart."""
+    limits = getattr(getattr(axes, "projection", None), "x_limits", (-180.0, 180.0))
+    half = (limits[1] - limits[0]) / 2
+    four = np.stack((x[:-1, :-1], x[1:, :-1], x[:-1, 1:], x[1:, 1:]))
+    torn: NDArray[np.bool_] = np.ptp(np.where(np.isfinite(four), four, 0.0), axis=0) > half
+    return torn
+
+
+def _legends(figure: Any, axes: list[Any], drawn: list[Any], styles: list[Style]) -> None:
+    """Draw one colour bar for all maps of one style, and the key to dry and unseen."""
+    groups: dict[int, list[int]] = {}
+    for i, style in enumerate(styles):
+        groups.setdefault(id(style), []).append(i)
+    for members in groups.values():
+        style = styles[members[0]]
+        own = [axes[i] for i in members]
+        bar = figure.colorbar(
+            drawn[members[0]], ax=own, extend=style.extend, shrink=0.85, pad=0.02, aspect=28,
+            location="right" if len(axes) == 1 or len(members) > 1 else "bottom",
+        )  # fmt: skip
+        bar.set_label(style.label, fontsize=9)
+        if style.ticks is not None:
+            bar.set_ticks(style.ticks, labels=style.tick_labels)
+        bar.ax.tick_params(labelsize=8)
+        if style.dry:
+            _dry_key(axes[members[0]])
+
+
+def _dry_key(axes: Any) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor=DRY_COLOR, edgecolor="0.4", label=f"dry (< {RAIN_EDGES[0]:g} mm/h)"),
+        Patch(facecolor=UNSEEN_COLOR, edgecolor="0.4", label="not observed"),
+    ]
+    axes.legend(handles=handles, loc="lower left", fontsize=7, framealpha=0.9).set_zorder(6)
