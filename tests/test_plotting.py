@@ -287,6 +287,22 @@ def test_flags_are_spelt_out() -> None:
     assert share(figure, style.FLAG_COLORS[1]) > 0.05
 
 
+def test_flag_fill_is_not_observed() -> None:
+    ds = make_rain()
+    ds["precip_flag"][:20] = -1
+    figure = plotting.plot_rain(ds, variable="precip_flag", borders=False)
+    whole = plotting.plot_rain(make_rain(), variable="precip_flag", borders=False)
+    labels = [t.get_text() for t in figure.axes[1].get_yticklabels()]
+    assert labels == ["no precipitation", "precipitation"]
+    drawn, expected = (share(f, style.FLAG_COLORS[1]) for f in (figure, whole))
+    assert drawn == pytest.approx(expected / 2, rel=0.15)
+
+
+def test_title_says_that_a_granule_is_simulated() -> None:
+    ds = make_rain().assign_attrs(simulated="true")
+    assert "simulated" in plotting.plot_rain(ds).axes[0].get_title()
+
+
 def test_title_names_sensor_time_and_model() -> None:
     title = plotting.plot_rain(make_rain()).axes[0].get_title()
     assert title == "GMI on GPM · 2020-07-01 23:50–2020-07-02 00:29 UTC · gmi-unet 1"

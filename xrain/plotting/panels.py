@@ -80,7 +80,8 @@ def make_panel(ds: xr.Dataset, name: str, quantile: float | None) -> Panel:
 def _require(ds: xr.Dataset, name: str) -> xr.DataArray:
     if name in ds.data_vars:
         return ds[name]
-    hint = "retrieve it first" if TB in ds and name == SURFACE_PRECIP else "name one of these"
+    raw = TB in ds and name == SURFACE_PRECIP
+    hint = "retrieve it first, or draw 'tb' with plot_tb" if raw else "name one of these"
     there = ", ".join(map(str, ds.data_vars)) or "none"
     raise InputError(f"the dataset has no variable '{name}'; it has {there}: {hint}")
 
@@ -151,6 +152,8 @@ def heading(ds: xr.Dataset, subject: str = "") -> str:
     """Sensor, platform, time and model, as far as the dataset names them."""
     names = [str(ds.attrs[k]) for k in ("sensor", "platform") if ds.attrs.get(k)]
     parts = [" on ".join(names), subject, _when(ds)]
+    if ds.attrs.get("simulated"):
+        parts.append("simulated")
     if ds.attrs.get("model"):
         parts.append(" ".join(str(ds.attrs.get(k, "")) for k in ("model", "model_version")).strip())
     return " · ".join(part for part in parts if part)

@@ -123,12 +123,17 @@ def flag_style(values: xr.DataArray) -> Style:
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     found = np.unique(np.asarray(values.values)[np.isfinite(values.values)]).astype(int)
+    if "flag_masks" not in values.attrs and "flag_values" in values.attrs:
+        found = found[np.isin(found, values.attrs["flag_values"])]
     found = found[: len(FLAG_COLORS)]
     if found.size == 0:
         found = np.array([0])
     edges = np.append(found - 0.5, found[-1] + 0.5)
     colors = [FLAG_COLORS[i] for i in range(found.size)]
-    cmap = ListedColormap(colors, name="xrain_flags").with_extremes(bad=(0, 0, 0, 0))
+    clear = (0, 0, 0, 0)
+    cmap = ListedColormap(colors, name="xrain_flags").with_extremes(
+        bad=clear, under=clear, over=clear
+    )
     labels = tuple(flag_text(int(code), values.attrs) for code in found)
     middles = tuple(float(m) for m in (edges[1:] + edges[:-1]) / 2)
     return Style(cmap, BoundaryNorm(edges, found.size), _label(values), middles, labels)
