@@ -1,4 +1,4 @@
-"""Fakes for tests: granules in the archive's layout and swaths in memory.
+"""Fakes for tests: granules in the archive's layout, swaths in memory, and tiny models.
 
 The geometry is that of the real instrument on a circular orbit; the brightness temperatures are
 smooth and plausible but are no physics. For physics see `xrain.simulate`.
@@ -6,10 +6,12 @@ smooth and plausible but are no physics. For physics see `xrain.simulate`.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from xrain.conventions import ATTRIBUTES
 from xrain.errors import InputError
 from xrain.io.write import L1CGroup, write_l1c
-from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor
+from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor, list_sensors
 from xrain.simulate.orbit import (
     Orbit,
     ScanGeometry,
@@ -28,11 +30,17 @@ from xrain.simulate.orbit import (
     southernmost_orbit,
 )
 
-__all__ = ["fake_swath", "write_fake_l1c"]
+if TYPE_CHECKING:
+    from xrain.models.store import Model
+    from xrain.models.unet import ConstellationUNet, UNetConfig
+
+__all__ = ["fake_swath", "tiny_model", "tiny_rate", "write_fake_l1c"]
 
 Array = NDArray[np.float64]
 
 _START = np.datetime64("2020-07-01T12:00:00.000", "ns")
+
+_TINY_EDGES = (0.1, 1.0, 10.0)
 
 
 def write_fake_l1c(
@@ -168,6 +176,108 @@ def fake_swath(
     for name in swath.variables:
         swath[name].attrs.update(ATTRIBUTES.get(str(name), {}))
     return swath
+
+
+def tiny_model(
+    sensor: str | Sensor | None = None,
+    *,
+    seed: int | None = None,
+    prior: Sequence[float] | None = None,
+) -> Model:
+    """Make a model that is small, quick, and known through and through.
+
+    Parameters
+    ----------
+    sensor : str or Sensor, optional
+        The instrument that its card names; by default it takes any channel.
+    seed : int, optional
+        Without one the model looks at each pixel alone and answers :func:`tiny_rate`. With one
+        its weights are random, and it looks as far around as its shape allows.
+    prior : sequence of float, optional
+        Share of each of its three rain classes in training.
+
+    Returns
+    -------
+    Model
+        With rain classes below 0.1, 0.1 to 1, and 1 to 10 mm/h, and 100 to 310 K as the range
+        of its training.
+    """
+    from xrain.models.card import CardChannel, ModelCard
+    from xrain.models.store import Model
+    from xrain.models.unet import UNetConfig
+
+    sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
+    channels = sensor.channels if sensor is not None else ()
+    widths = (2, 3) if seed is None else (4, 6, 8)
+    config = UNetConfig(widths=widths, edges=_TINY_EDGES, hidden=4)
+    every = [c.name for name in list_sensors() for c in get_sensor(name).channels]
+    card = ModelCard(
+        name="tiny",
+        version=1,
+        summary="Fake model for tests.",
+        architecture=config.to_dict() | ({} if prior is None else {"prior": list(prior)}),
+        rates=_TINY_EDGES,
+        inputs=tuple(CardChannel.from_channel(c) for c in channels),
+        ranges=dict.fromkeys(every, (100.0, 310.0)),
+        sensor=sensor.name if sensor is not None else None,
+        halo=config.halo,
+        stride=config.stride,
+    )
+    return Model(card, _known_network(config) if seed is None else _random_network(config, seed))
+
+
+def tiny_rate(tb: NDArray[np.floating]) -> Array:
+    """Mean rate that the model of :func:`tiny_model` finds, in closed form.
+
+    The log-odds of its wettest class against the two others, which are equal, is
+    z = Σ (tb − 230 K) / 40 K over the channels that are there.
+
+    Parameters
+    ----------
+    tb : array, shape (..., channel)
+        Brightness temperature in K; NaN where missing.
+
+    Returns
+    -------
+    array
+        Rate in mm/h, shape (...).
+    """
+    odds = np.exp(np.nansum((np.asarray(tb, np.float64) - 230.0) / 40.0, axis=-1))
+    middle = (1.0 - 0.1) / math.log(1.0 / 0.1)
+    wettest = (10.0 - 1.0) / math.log(10.0 / 1.0)
+    return np.asarray((middle + odds * wettest) / (2.0 + odds))
+
+
+def _known_network(config: UNetConfig) -> ConstellationUNet:
+    """Network without context: its two features are the positive and the negative part of z."""
+    import torch
+
+    from xrain.models.unet import ConstellationUNet
+
+    network = ConstellationUNet(config).eval().requires_grad_(False)
+    weights = dict(network.named_parameters())
+    for tensor in weights.values():
+        tensor.zero_()
+    halves = torch.tensor([1.0, -1.0])
+    kernels = weights["maker.4.bias"].view(2, config.widths[0], 3, 3)
+    kernels[0, :, 1, 1] = halves * math.sqrt(9 * 13)
+    weights["trunk.head.weight"][2, :, 0, 0] = halves
+    return network
+
+
+def _random_network(config: UNetConfig, seed: int) -> ConstellationUNet:
+    """Network whose blocks are far from the identity that a new network has."""
+    import torch
+
+    from xrain.models.unet import ConstellationUNet
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ConstellationUNet(config).eval().requires_grad_(False)
+        for name, tensor in network.named_parameters():
+            if name.startswith("trunk") and tensor.ndim == 4:
+                torch.nn.init.kaiming_normal_(tensor)
+    return network
 
 
 def _fake_group(sensor: Sensor, group: SwathGroup, track: Orbit, scans: int, seed: int) -> L1CGroup:
