@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("xrain", deadline=None)  # a busy machine is no error
+settings.load_profile("xrain")
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("XRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xrain.conventions import ATTRIBUTES, PRECIP_FLAG_FILL, QUALITY_FLAGS
@@ -67,6 +67,7 @@ def test_every_value_comes_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back["precip_flag"], flag)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**61))
 def test_any_time_is_kept_to_the_nanosecond(ns: int) -> None:
     import tempfile
