@@ -1,0 +1,1 @@
+"""Train a network from simulated swaths: samples, loss, loop, export."""

@@ -1,0 +1,102 @@
+"""Batches with the losses of information that a network will meet: channels, scans, neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from xrain.models.unet import stack_planes
+from xrain.training.samples import Shard
+
+COMPLETE = 0.45
+"""Share of samples with every channel."""
+
+LONE_EVERY = 4
+"""One batch in so many consists of pixels without neighbours."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Input planes (batch, plane, row, column) and the class of each pixel, −1 where unknown."""
+
+    planes: Tensor
+    target: Tensor
+    sensor: str
+
+
+def classes(rain: Tensor, edges: Sequence[float]) -> Tensor:
+    """Class of each rate: 0 below the first edge, the last class above the last but one; NaN −1."""
+    bounds = torch.tensor(edges[:-1], dtype=rain.dtype)
+    out = torch.bucketize(torch.nan_to_num(rain), bounds, right=True)
+    return torch.where(torch.isnan(rain), -1, out)
+
+
+def draw_batch(
+    samples: dict[str, Shard],
+    names: Sequence[str],
+    edges: Sequence[float],
+    size: int,
+    seed: tuple[int, int],
+) -> Batch:
+    """Draw the training batch that belongs to a seed and a step."""
+    rng = np.random.default_rng(seed)
+    name = names[seed[1] % len(names)]
+    shard = samples[name]
+    index = rng.integers(0, shard.tb.shape[0], size)
+    # Indexing with a list sorts nothing, so the order is the seed's alone.
+    tb, rain = shard.tb[index].astype(np.float32), shard.rain[index]
+    angle, land = shard.incidence[index].astype(np.float32), shard.land[index].astype(np.float32)
+    if rng.uniform() < 0.5:
+        tb, rain, angle, land = (x[:, :, ::-1] for x in (tb, rain, angle, land))
+    if (seed[1] // len(names)) % LONE_EVERY == LONE_EVERY - 1:
+        tb, rain, angle, land = _lone_pixels(rng, tb, rain, angle, land)
+    lose_information(rng, tb, angle, land)
+    planes = stack_planes(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (tb, angle, land)))
+    return Batch(planes, classes(torch.from_numpy(np.ascontiguousarray(rain)), edges), name)
+
+
+def _lone_pixels(
+    rng: np.random.Generator, *fields: npt.NDArray[np.float32], size: int = 8
+) -> list[npt.NDArray[np.float32]]:
+    """Cut the fields into squares of the network's stride that show one pixel only."""
+    count, rows, cols = fields[0].shape[:3]
+    high, wide = rows // size, cols // size
+    out = []
+    picks = rng.integers(0, size, (2, count * high * wide))
+    everyone = np.arange(count * high * wide)
+    for field in fields:
+        cut = field[:, : high * size, : wide * size]
+        square = cut.reshape(count, high, size, wide, size, *field.shape[3:]).swapaxes(2, 3)
+        square = square.reshape(-1, size, size, *field.shape[3:])
+        alone = np.full_like(square, np.nan)
+        alone[:, size // 2, size // 2] = square[everyone, picks[0], picks[1]]
+        out.append(alone)
+    return out
+
+
+def lose_information(
+    rng: np.random.Generator,
+    tb: npt.NDArray[np.float32],
+    angle: npt.NDArray[np.float32],
+    land: npt.NDArray[np.float32],
+) -> None:
+    """Take away channels, scans, pixels, angles and land masks from some samples, in place."""
+    count, rows, _, channels = tb.shape
+    for k in range(count):
+        if rng.uniform() > COMPLETE:
+            kept = rng.uniform(size=channels) < rng.choice([0.25, 0.5, 0.8, 0.95])
+            kept[rng.integers(0, channels)] = True
+            tb[k][..., ~kept] = np.nan
+        if rng.uniform() < 0.15 and rows > 16:
+            first, length = rng.integers(0, rows), rng.integers(1, 12)
+            lost = slice(None) if rng.uniform() < 0.5 else rng.integers(0, channels)
+            tb[k, first : first + length, :, lost] = np.nan
+        if rng.uniform() < 0.1:
+            angle[k] = np.nan
+        if rng.uniform() < 0.15:
+            land[k] = np.nan

@@ -1,0 +1,135 @@
+"""From a finished run to published models: one trunk, and a card for every name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xrain.models.card import CardChannel, ModelCard
+from xrain.models.export import save_model, save_tensors
+from xrain.models.registry import add_to_registry
+from xrain.models.unet import ConstellationUNet
+from xrain.sensors import Sensor, get_sensor
+from xrain.training.batches import classes
+from xrain.training.samples import Shard, valid_ranges
+
+CONSTELLATION = "constellation-unet"
+
+CREDITS = (
+    "GPM level 1C layout and sensor constants: NASA and JAXA",
+    "ERA5: Copernicus Climate Change Service",
+    "TLP-R2S matchups: University of Minnesota",
+    "ocean winds, vapour and cloud: Remote Sensing Systems",
+)
+
+LIMITS = (
+    "learned from simulated swaths alone; no real rain was shown to it",
+    "rates are averages over a footprint (37 GHz, sounders 89 GHz), not at a point",
+    "snowfall at the ground, warm shallow rain and rain over mountains are hardly represented",
+    "probabilities assume rain as frequent as in training",
+)
+
+
+def class_frequencies(samples: Mapping[str, Shard], edges: Sequence[float]) -> list[float]:
+    """Share of each rain class in the samples, the dry class first; none is zero."""
+    import torch
+
+    counts = np.ones(len(edges))
+    for shard in samples.values():
+        found = classes(torch.from_numpy(shard.rain), edges).numpy()
+        counts += np.bincount(found[found >= 0], minlength=len(edges))
+    return [float(x) for x in counts / counts.sum()]
+
+
+def publish(
+    network: ConstellationUNet,
+    samples: Mapping[str, Shard],
+    root: Path,
+    *,
+    version: int,
+    training: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    limits: Sequence[str] = LIMITS,
+    registry: Path | None = None,
+) -> list[ModelCard]:
+    """Write the network under its constellation name and one name per sensor.
+
+    Parameters
+    ----------
+    network : ConstellationUNet
+        The trained network.
+    samples : mapping of str to Shard
+        Training samples by sensor; for the prior and the valid ranges.
+    root : Path
+        Folder that holds the shared weights and a folder for each name.
+    version : int
+        Version of every name.
+    training, scores : mapping
+        What the cards say of the run, and scores by sensor.
+    limits : sequence of str
+        What the cards warn of.
+    registry : Path, optional
+        Registry file to enter the models into; by default ``registry.json`` in `root`.
+
+    Returns
+    -------
+    list of ModelCard
+        The cards as written.
+    """
+    tensors = dict(network.state_dict())
+    trunk = save_tensors(root / f"{CONSTELLATION}-{version}.safetensors", tensors)
+    prior = class_frequencies(samples, network.config.edges)
+    common: dict[str, Any] = {
+        "version": version,
+        "architecture": network.config.to_dict(),
+        "rates": network.config.edges,
+        "halo": network.config.halo,
+        "stride": network.config.stride,
+        "limits": tuple(limits),
+        "event_frequency": 1.0 - prior[0],
+        "prior": tuple(prior),
+        "training": {**training, "credits": list(CREDITS)},
+    }
+    cards = [_constellation_card(samples, scores, common)]
+    cards += [_sensor_card(get_sensor(name), samples, scores, common) for name in samples]
+    out = []
+    for card in cards:
+        folder = root / f"{card.name}-{version}"
+        out.append(save_model(folder, card, tensors, trunk=trunk))
+        add_to_registry(registry or root / "registry.json", root, folder)
+    return out
+
+
+def _constellation_card(
+    samples: Mapping[str, Shard], scores: Mapping[str, Any], common: Mapping[str, Any]
+) -> ModelCard:
+    names = {c.name for s in samples for c in get_sensor(s).channels}
+    return ModelCard(
+        name=CONSTELLATION,
+        summary="Rain from whatever microwave channels there are, by one network for all sensors",
+        ranges=valid_ranges(dict(samples), sorted(names)),
+        scores={"simulated": dict(scores)},
+        **common,
+    )
+
+
+def _sensor_card(
+    sensor: Sensor,
+    samples: Mapping[str, Shard],
+    scores: Mapping[str, Any],
+    common: Mapping[str, Any],
+) -> ModelCard:
+    names = [c.name for c in sensor.channels]
+    own = {sensor.name: samples[sensor.name]}
+    return ModelCard(
+        name=f"{sensor.name.lower()}-unet",
+        summary=f"Rain from {sensor.name} swaths",
+        sensor=sensor.name,
+        inputs=tuple(CardChannel.from_channel(c) for c in sensor.channels),
+        ranges=valid_ranges(own, names),
+        scores={"simulated": {sensor.name: scores[sensor.name]}},
+        **common,
+    )

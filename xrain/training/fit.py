@@ -1,0 +1,279 @@
+"""The training loop: resumable, and the same for the same seed."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from xrain.atomic import replacing
+from xrain.errors import InputError
+from xrain.models.unet import ConstellationUNet, UNetConfig, describe
+from xrain.sensors import get_sensor
+from xrain.training.batches import Batch, draw_batch
+from xrain.training.samples import Plan, Shard, load_samples, make_samples
+from xrain.training.verify import verify
+
+SAVE_EVERY = 250
+"""Steps between checkpoints."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a training run.
+
+    Attributes
+    ----------
+    sensors : tuple of str
+        Instruments whose swaths are simulated.
+    config : UNetConfig
+        Shape of the network.
+    shards, held_out : int
+        Shards of 16 patches per sensor to train on, and to judge by (other seeds).
+    size : int
+        Scans and pixels of a patch.
+    steps, batch : int
+        Optimiser steps, and patches in each.
+    rate : float
+        Highest learning rate; it rises over the first twentieth and falls as a cosine.
+    decay : float
+        Weight decay.
+    average : float
+        Memory of the running mean of the weights, which is what is kept in the end.
+    seed : int
+        Source of chance.
+    """
+
+    sensors: tuple[str, ...]
+    config: UNetConfig = field(default_factory=UNetConfig)
+    shards: int = 20
+    held_out: int = 2
+    size: int = 64
+    steps: int = 4000
+    batch: int = 12
+    rate: float = 2e-3
+    decay: float = 0.01
+    average: float = 0.998
+    seed: int = 1
+
+    @property
+    def training_plan(self) -> Plan:
+        """Samples to learn from."""
+        return Plan(self.sensors, self.shards, self.size, self.seed)
+
+    @property
+    def judging_plan(self) -> Plan:
+        """Samples to judge by, which training never sees."""
+        return Plan(self.sensors, self.held_out, self.size, self.seed + 900_000)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"shards": 1, "held_out": 1, "steps": 40, "batch": 4},
+    "cpu": {"shards": 20, "held_out": 2, "steps": 4000, "batch": 12},
+    "gpu": {
+        "config": UNetConfig(widths=(48, 80, 128, 160), blocks=2, hidden=96),
+        "shards": 200,
+        "held_out": 4,
+        "size": 128,
+        "steps": 30000,
+        "batch": 64,
+    },
+}
+"""Settings by name: a smoke test, two cores within an hour, one GPU in slices."""
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:
+    """Return the settings of a preset, with changes.
+
+    Raises
+    ------
+    InputError
+        If the preset or a sensor is unknown.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
+    names = tuple(get_sensor(s).name for s in sensors)
+    return replace(Settings(sensors=names, **PRESETS[preset]), **changes)
+
+
+class Run:
+    """One training run in a folder: its samples, its checkpoint, its log.
+
+    Parameters
+    ----------
+    folder : Path
+        Where everything is kept; a run that is there already is resumed.
+    chosen : Settings
+        What to do; must be the same when a run is resumed.
+    device : str
+        ``"cpu"`` or ``"cuda"``.
+    cache : Path, optional
+        Where samples are kept, by default in `folder`.
+    """
+
+    def __init__(
+        self, folder: Path, chosen: Settings, device: str = "cpu", cache: Path | None = None
+    ) -> None:
+        self.folder, self.settings, self.device = folder, chosen, device
+        self.cache = cache or folder / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._require_same_settings()
+        torch.manual_seed(chosen.seed)
+        self.network = ConstellationUNet(chosen.config).to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=chosen.rate, weight_decay=chosen.decay
+        )
+        self.step, self.seconds = 0, 0.0
+        self._resume()
+
+    def _require_same_settings(self) -> None:
+        path = self.folder / "settings.json"
+        mine = json.loads(json.dumps(asdict(self.settings)))
+        if path.exists():
+            theirs = json.loads(path.read_text("utf-8"))
+            changed = [k for k in mine if mine[k] != theirs.get(k)]
+            if changed:
+                raise InputError(
+                    f"{self.folder} holds a run with other settings ({', '.join(changed)}); "
+                    "choose another folder or the same settings"
+                )
+        with replacing(path) as draft:
+            draft.write_text(json.dumps(mine, indent=2), "utf-8")
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def save(self) -> None:
+        """Write a checkpoint from which the run goes on as if it had not stopped."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"mean.{k}": v for k, v in self.mean.items()}
+        for k, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{k}.{n}": torch.as_tensor(v) for n, v in state.items()}
+        stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        with replacing(self._checkpoint) as draft:
+            save_file(stored, draft, {"step": str(self.step), "seconds": str(self.seconds)})
+
+    def _resume(self) -> None:
+        if not self._checkpoint.exists():
+            return
+        from safetensors import safe_open
+
+        with safe_open(self._checkpoint, "pt") as file:
+            facts = file.metadata()
+        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        tensors = load_file(self._checkpoint, device=self.device)
+        self.network.load_state_dict(_under(tensors, "network."))
+        self.mean = _under(tensors, "mean.")
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(tensors, "optimiser.").items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+    def start_from(self, tensors: dict[str, Tensor]) -> None:
+        """Begin with the weights of another network, unless the run is already under way."""
+        if self.step == 0:
+            self.network.load_state_dict({k: v.float() for k, v in tensors.items()})
+            self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def train(self, report: Report | None = None, stop_after: float | None = None) -> bool:
+        """Go on until the last step, or for some seconds; say whether the run is complete.
+
+        Parameters
+        ----------
+        report : callable, optional
+            Called with the facts of the run every checkpoint.
+        stop_after : float, optional
+            Seconds after which to stop at the next checkpoint.
+        """
+        plan = self.settings.training_plan
+        make_samples(self.cache, plan, progress=_sample_progress(report))
+        samples = load_samples(self.cache, plan)
+        begun, losses = time.monotonic(), []
+        while self.step < self.settings.steps:
+            losses.append(self._advance(samples))
+            if self.step % SAVE_EVERY == 0 or self.step == self.settings.steps:
+                self.seconds += time.monotonic() - begun
+                begun = time.monotonic()
+                self.save()
+                self._log({"step": self.step, "loss": float(np.mean(losses))}, report)
+                losses = []
+                if stop_after is not None and self.seconds > stop_after:
+                    break
+        return self.step >= self.settings.steps
+
+    def _log(self, facts: dict[str, Any], report: Report | None) -> None:
+        facts |= {"of": self.settings.steps, "seconds": round(self.seconds)}
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(facts) + "\n")
+        if report is not None:
+            report(facts)
+
+    def _advance(self, samples: dict[str, Shard]) -> float:
+        s = self.settings
+        batch = draw_batch(samples, tuple(samples), s.config.edges, s.batch, (s.seed, self.step))
+        for group in self.optimiser.param_groups:
+            group["lr"] = s.rate * _schedule(self.step / s.steps)
+        loss = self._loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        memory = min(s.average, self.step / (self.step + 10.0))
+        with torch.no_grad():
+            for key, value in self.network.state_dict().items():
+                self.mean[key].lerp_(value, 1.0 - memory)
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch) -> Tensor:
+        channels = get_sensor(batch.sensor).channels
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            logits = self.network(batch.planes.to(self.device), describe(channels).to(self.device))
+        return nn.functional.cross_entropy(
+            logits.float(), batch.target.to(self.device), ignore_index=-1
+        )
+
+    def result(self) -> ConstellationUNet:
+        """Return the network with the running mean of its weights."""
+        network = ConstellationUNet(self.settings.config)
+        network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
+        return network.eval().requires_grad_(False)
+
+    def scores(self) -> dict[str, Any]:
+        """Judge the result on held-out simulated swaths, by sensor."""
+        plan = self.settings.judging_plan
+        make_samples(self.cache, plan)
+        return verify(self.result(), load_samples(self.cache, plan))
+
+
+def _sample_progress(report: Report | None) -> Callable[[int, int], None] | None:
+    if report is None:
+        return None
+    return lambda done, total: report({"samples": done, "of": total})
+
+
+def _schedule(share: float) -> float:
+    """Learning rate as a share of its peak: a short rise, then half a cosine."""
+    if share < 0.05:
+        return share / 0.05 + 1e-3
+    return 0.5 * (1 + math.cos(math.pi * (share - 0.05) / 0.95)) + 1e-3
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,200 @@
+"""Simulated training samples: made once, in parallel, kept on disk in half precision.
+
+Each shard holds patches of one sensor and depends on its seed and number alone, so an
+interrupted run goes on where it stopped and two runs with one seed are the same.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xrain.atomic import replacing
+from xrain.sensors import get_sensor
+
+PER_SHARD = 16
+"""Patches in one shard."""
+
+DRY_SHARE, SPARSE_SHARE = 0.35, 0.25
+"""Share of patches without rain, and with a quarter of the usual rain area. Together with the
+rest some tenth of the pixels rain, near to what a radiometer meets on the globe."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Patches of one sensor.
+
+    Attributes
+    ----------
+    tb : ndarray of float16, shape (patch, scan, pixel, channel)
+        Brightness temperature in K.
+    rain : ndarray of float32, shape (patch, scan, pixel)
+        Rain averaged over the footprint, mm/h; NaN where it is not known.
+    incidence : ndarray of float16, shape (patch, scan, pixel)
+        Earth incidence angle of the first channel in degrees.
+    land : ndarray of float16, shape (patch, scan, pixel)
+        Land fraction.
+    """
+
+    tb: npt.NDArray[np.float16]
+    rain: npt.NDArray[np.float32]
+    incidence: npt.NDArray[np.float16]
+    land: npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which samples to make.
+
+    Attributes
+    ----------
+    sensors : tuple of str
+        Instruments.
+    shards : int
+        Shards of each.
+    size : int
+        Scans and pixels of a patch.
+    seed : int
+        Source of chance; held-out samples use another.
+    """
+
+    sensors: tuple[str, ...]
+    shards: int
+    size: int
+    seed: int
+
+
+def shard_path(folder: Path, plan: Plan, sensor: str, number: int) -> Path:
+    """File of a shard."""
+    name = f"{sensor.lower()}-{plan.size}-{plan.seed}-{number:04d}.npz"
+    return folder / name
+
+
+def make_samples(
+    folder: Path,
+    plan: Plan,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Make every shard of a plan that is not there yet.
+
+    Parameters
+    ----------
+    folder : Path
+        Where shards are kept; made if absent.
+    plan : Plan
+        What to make.
+    workers : int, optional
+        Processes; by default one per core.
+    progress : callable, optional
+        Called with the number of shards that are done and of all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Sensors take turns, so that a run cut short has some of each.
+    wanted = [(s, k) for k in range(plan.shards) for s in plan.sensors]
+    missing = [(s, k) for s, k in wanted if not shard_path(folder, plan, s, k).exists()]
+    done = len(wanted) - len(missing)
+    if progress is not None:
+        progress(done, len(wanted))
+    if not missing:
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers or os.cpu_count(), context, _one_thread) as pool:
+        jobs = [pool.submit(_make_shard, folder, plan, s, k) for s, k in missing]
+        for job in as_completed(jobs):
+            job.result()
+            done += 1
+            if progress is not None:
+                progress(done, len(wanted))
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
+    from xrain.simulate.forward import ForwardModel
+    from xrain.simulate.patches import patch_at
+
+    sensor = get_sensor(name)
+    model = ForwardModel(sensor.channels)
+    first = number * PER_SHARD
+    patches = [
+        patch_at((plan.seed, first + k), sensor, plan.size, model, rain=_mixed_rain)
+        for k in range(PER_SHARD)
+    ]
+    path = shard_path(folder, plan, name, number)
+    with replacing(path) as draft, open(draft, "wb") as stream:
+        np.savez(
+            stream,
+            tb=np.stack([p.tb for p in patches]).astype(np.float16),
+            rain=np.stack([p.rain for p in patches]),
+            incidence=np.stack([p.incidence_angle[..., 0] for p in patches]).astype(np.float16),
+            land=np.stack([p.land_fraction for p in patches]).astype(np.float16),
+        )
+
+
+def _mixed_rain(
+    shape: tuple[int, int], spacing: tuple[float, float], rng: np.random.Generator
+) -> Any:
+    """Rain as often as it is met: many patches dry, some with little, the rest as in storms."""
+    import dataclasses
+
+    from xrain.simulate.rain import RainGrid, StormParameters, stochastic_rain
+
+    kind = rng.uniform()
+    if kind < DRY_SHARE:
+        none = np.zeros(shape, np.float32)
+        return RainGrid(none, none.copy(), spacing)
+    storm = StormParameters.draw(rng, rng.normal(0.0, 0.7))
+    if kind < DRY_SHARE + SPARSE_SHARE:
+        storm = dataclasses.replace(storm, wet_fraction=storm.wet_fraction / 4)
+    return stochastic_rain(shape, spacing, seed=rng, parameters=storm)
+
+
+def load_samples(folder: Path, plan: Plan) -> dict[str, Shard]:
+    """Read all shards of a plan that exist, joined by sensor."""
+    out = {}
+    for sensor in plan.sensors:
+        paths = [shard_path(folder, plan, sensor, k) for k in range(plan.shards)]
+        parts = list(_read(p for p in paths if p.exists()))
+        if parts:
+            columns = [np.concatenate([getattr(p, f) for p in parts]) for f in _FIELDS]
+            out[sensor] = Shard(*columns)
+    return out
+
+
+_FIELDS = ("tb", "rain", "incidence", "land")
+
+
+def _read(paths: Iterator[Path]) -> Iterator[Shard]:
+    for path in paths:
+        with np.load(path) as stored:
+            yield Shard(*(stored[f] for f in _FIELDS))
+
+
+def valid_ranges(samples: dict[str, Shard], channels: Sequence[str]) -> dict[str, Any]:
+    """Range of every channel over all samples with a margin of 5 K: what training covers."""
+    out: dict[str, Any] = {}
+    for sensor, shard in samples.items():
+        for k, channel in enumerate(get_sensor(sensor).channels):
+            if channel.name in channels:
+                tb = shard.tb[..., k].astype(np.float32)
+                low, high = np.nanquantile(tb, [0.0001, 0.9999])
+                old = out.get(channel.name, (np.inf, -np.inf))
+                out[channel.name] = (
+                    round(min(float(low) - 5.0, old[0]), 1),
+                    round(max(float(high) + 5.0, old[1]), 1),
+                )
+    return out
