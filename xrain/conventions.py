@@ -129,6 +129,11 @@ FREQUENCY_TOLERANCE: Final = 0.006
 OFFSET_TOLERANCE: Final = 0.15
 """The same for the sideband offsets, in GHz."""
 
+WINDOW_OFFSET_TOLERANCE: Final = 1.5
+"""The same away from absorption lines, where 89 ± 0.9 GHz sees what 89 GHz sees."""
+
+_LINES: Final = ((48.0, 72.0), (115.0, 122.5), (174.0, 193.0))
+
 
 @dataclass(frozen=True)
 class ChannelName:
@@ -168,7 +173,9 @@ def parse_channel_name(name: str) -> ChannelName | None:
 def _distance(a: ChannelName, b: ChannelName) -> float | None:
     """How unlike two channels are; None if they cannot be the same channel."""
     shift = abs(a.frequency - b.frequency) / b.frequency
-    if shift > FREQUENCY_TOLERANCE or abs(a.offset - b.offset) > OFFSET_TOLERANCE:
+    in_line = any(low < b.frequency < high for low, high in _LINES)
+    tolerance = OFFSET_TOLERANCE if in_line else WINDOW_OFFSET_TOLERANCE
+    if shift > FREQUENCY_TOLERANCE or abs(a.offset - b.offset) > tolerance:
         return None
     cost = shift + abs(a.offset - b.offset)
     if a.polarization != b.polarization:
