@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xrain.io.open import open_l1c
     from xrain.models.store import fetch_model, list_models, load_model
     from xrain.output import write_rain
-    from xrain.resample import resample
+    from xrain.regrid import resample
     from xrain.retrieval import check, retrieve
 
 __version__ = version("xrain")
@@ -31,7 +31,7 @@ _LAZY = {
     "list_models": "xrain.models.store",
     "load_model": "xrain.models.store",
     "open_l1c": "xrain.io.open",
-    "resample": "xrain.resample",
+    "resample": "xrain.regrid",
     "retrieve": "xrain.retrieval",
     "write_rain": "xrain.output",
 }

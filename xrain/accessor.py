@@ -62,7 +62,7 @@ class RainAccessor:
 
     def resample(self, area: Any, **options: Any) -> xr.Dataset:
         """Bring the dataset onto an area; see :func:`xrain.resample`."""
-        from xrain.resample import resample
+        from xrain.regrid import resample
 
         return resample(self._ds, area, **options)
 
