@@ -25,7 +25,6 @@ from xrain.simulate.orbit import (
     Orbit,
     ScanGeometry,
     group_scans,
-    local_solar_time,
     scan_geometry,
     southernmost_orbit,
 )
@@ -33,6 +32,7 @@ from xrain.simulate.orbit import (
 if TYPE_CHECKING:
     from xrain.models.store import Model
     from xrain.models.unet import ConstellationUNet, UNetConfig
+from xrain.simulate.swath_group import geometry_group
 
 __all__ = ["fake_swath", "tiny_model", "tiny_rate", "write_fake_l1c"]
 
@@ -285,38 +285,6 @@ def _fake_group(sensor: Sensor, group: SwathGroup, track: Orbit, scans: int, see
     geometry = scan_geometry(sensor, group, track, count)
     channels = sensor.swath_channels(group.name)
     return geometry_group(geometry, channels, _fake_tb(channels, geometry, seed))
-
-
-def geometry_group(
-    geometry: ScanGeometry, channels: tuple[Channel, ...], tc: NDArray[np.floating]
-) -> L1CGroup:
-    """Join a group's geometry and brightness temperatures for the writer.
-
-    Parameters
-    ----------
-    geometry : ScanGeometry
-        Geometry made for the first of `channels`.
-    channels : tuple of Channel
-        Channels of the group.
-    tc : array
-        (scan, pixel, channel) brightness temperatures in K.
-    """
-    nominal = [c.incidence_angle for c in channels]
-    angles = sorted(set(nominal), key=nominal.index)
-    shifts = np.array(angles) - angles[0]
-    return L1CGroup(
-        tc=np.round(tc, 2),
-        latitude=geometry.latitude,
-        longitude=geometry.longitude,
-        time=geometry.time,
-        incidence_angle=np.round(geometry.incidence_angle[..., None] + shifts, 2),
-        incidence_angle_index=tuple(angles.index(a) + 1 for a in nominal),
-        sun_glint_angle=geometry.sun_glint_angle,
-        sun_local_time=local_solar_time(geometry.time, geometry.longitude),
-        spacecraft_latitude=geometry.spacecraft_latitude,
-        spacecraft_longitude=geometry.spacecraft_longitude,
-        spacecraft_altitude=geometry.spacecraft_altitude,
-    )
 
 
 def _waves(geometry: ScanGeometry, seed: int, scale: float) -> Array:

@@ -23,6 +23,7 @@ from xrain.simulate.orbit import EARTH_RADIUS
 __all__ = [
     "SwathPlane",
     "add_noise",
+    "cross_track_incidence",
     "footprint_average",
     "footprint_widths",
     "ground_distance",
@@ -84,6 +85,22 @@ def slant_angles(scan_angle: Array, altitude: float) -> tuple[Array, Array]:
     phi = np.radians(scan_angle)
     theta = np.arcsin(np.clip((1 + altitude / EARTH_RADIUS) * np.sin(phi), -1, 1))
     return np.abs(np.degrees(theta)), EARTH_RADIUS * (theta - phi)
+
+
+def cross_track_incidence(distance: Array, altitude: float) -> Array:
+    """Incidence angle in degrees of a cross-track view, from its distance to the track.
+
+    Parameters
+    ----------
+    distance : array
+        Kilometres from the sub-satellite point along the ground.
+    altitude : float
+        Height in km.
+    """
+    arc = np.abs(distance) / EARTH_RADIUS
+    ratio = EARTH_RADIUS / (EARTH_RADIUS + altitude)
+    view = np.arctan2(ratio * np.sin(arc), 1 - ratio * np.cos(arc))
+    return np.asarray(np.degrees(view + arc))
 
 
 def ground_distance(incidence: float, altitude: float) -> float:
@@ -233,7 +250,7 @@ def receive(
         fields = tb[:, :, indices].flatten(2).permute(2, 0, 1)
         seen = footprint_average(fields, spacing, plane, widths).permute(1, 2, 0)
         seen = seen.reshape(*plane.x.shape, len(indices), 2)
-        angle = torch.as_tensor(plane.scan_angle, dtype=torch.float32, device=tb.device)
+        angle = torch.from_numpy(plane.scan_angle.astype(np.float32)).to(tb.device)
         mixed = mix_polarization(seen, [channels[i].polarization for i in indices], angle)
         for position, index in enumerate(indices):
             out[index] = mixed[..., position]

@@ -20,6 +20,7 @@ from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
     SwathPlane,
     add_noise,
+    cross_track_incidence,
     footprint_average,
     footprint_widths,
     ground_distance,
@@ -27,7 +28,7 @@ from xrain.simulate.instrument import (
     slant_angles,
     truth_channel,
 )
-from xrain.simulate.orbit import EARTH_RADIUS, Orbit, scan_angles
+from xrain.simulate.orbit import Orbit, scan_angles
 from xrain.simulate.rain import RainGrid, StormParameters, stochastic_rain
 from xrain.simulate.scenes import Scene, draw_place, draw_scene
 
@@ -280,11 +281,8 @@ def _grid_incidence(
         nominal = np.array([c.incidence_angle for c in channels], np.float32)
         angle = np.broadcast_to(nominal + rng.normal(0, 0.15), (rows * columns, len(channels)))
         return torch.from_numpy(np.ascontiguousarray(angle, dtype=np.float32))
-    x = window.first_x + np.arange(columns) * window.spacing[1]
-    arc = x / EARTH_RADIUS
-    ratio = EARTH_RADIUS / (EARTH_RADIUS + sensor.altitude)
-    view = np.arctan2(ratio * np.sin(arc), 1 - ratio * np.cos(arc))
-    theta = np.minimum(np.abs(np.degrees(view + arc)), 72.0)
+    x = window.first_x + np.arange(columns, dtype=np.float64) * window.spacing[1]
+    theta = np.minimum(cross_track_incidence(x, sensor.altitude), 72.0)
     angle = np.broadcast_to(theta[None, :, None], (rows, columns, len(channels)))
     flat = np.ascontiguousarray(angle, dtype=np.float32).reshape(rows * columns, len(channels))
     return torch.from_numpy(flat)

@@ -1,0 +1,486 @@
+"""Whole granules: what a sensor sees over rain that is known, written like the archive's.
+
+The scene lies on a plane that follows the swath; each group of channels looks at it along its
+own scan, so groups differ in position and angle as the instrument's do.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.fft import next_fast_len
+
+import xrain.simulate.track as tr
+from xrain.conventions import ATTRIBUTES
+from xrain.errors import InputError, OutputError
+from xrain.io.write import write_l1c
+from xrain.land import land_fraction
+from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor
+from xrain.simulate.climate import draw_state
+from xrain.simulate.forward import ForwardModel
+from xrain.simulate.instrument import (
+    SwathPlane,
+    add_noise,
+    cross_track_incidence,
+    footprint_average,
+    footprint_widths,
+    receive,
+    truth_channel,
+)
+from xrain.simulate.orbit import (
+    Orbit,
+    ScanGeometry,
+    group_scans,
+    inclination_of,
+    orbit_over,
+    scan_geometry,
+)
+from xrain.simulate.rain import RainGrid, StormParameters, convective_share, stochastic_rain
+from xrain.simulate.rain_maps import RainMap, open_rain_map, place_map, sample_map
+from xrain.simulate.scenes import Place, Scene, draw_place, draw_scene
+from xrain.simulate.swath_group import geometry_group
+
+__all__ = ["radar_path", "simulate_granule", "truth_path"]
+
+Array = NDArray[np.float64]
+
+_NOON = np.datetime64("2020-07-01T12:00", "ns")
+_LENGTH = 2000.0  # km along the track without a rain file
+_LONGEST = 6000.0
+_MARGIN = 1.3  # footprints of the widest channel around the pixels
+_SEEN = 0.9  # share of a footprint that must be observed for its rain to count
+
+
+@dataclass(frozen=True)
+class _View:
+    """A granule's geometry: the orbit, every group's pixels, and the scene's grid."""
+
+    sensor: Sensor
+    platform: str
+    orbit: Orbit
+    geometries: dict[str, ScanGeometry]
+    planes: dict[str, SwathPlane]
+    x: Array
+    y: Array
+    spacing: tuple[float, float]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.y.size, self.x.size
+
+    def needed(self, margin: float) -> NDArray[np.bool_]:
+        """Cells within a margin in km of any pixel."""
+        hit = np.zeros(self.shape, bool)
+        for plane in self.planes.values():
+            row = np.round(plane.y / self.spacing[0]).astype(int)
+            column = np.round(plane.x / self.spacing[1]).astype(int)
+            hit[np.clip(row, 0, self.y.size - 1), np.clip(column, 0, self.x.size - 1)] = True
+        size = [2 * int(np.ceil(margin / d)) + 1 for d in self.spacing]
+        return np.asarray(ndimage.maximum_filter(hit, size=size))
+
+
+def truth_path(granule: str | os.PathLike[str]) -> Path:
+    """Where the true rain of a simulated granule lies: ``<granule>.truth.nc``."""
+    path = Path(granule)
+    return path.with_name(f"{path.stem}.truth.nc")
+
+
+def radar_path(granule: str | os.PathLike[str]) -> Path:
+    """Where the radar granule over the same rain lies: ``<granule>.radar.HDF5``."""
+    path = Path(granule)
+    return path.with_name(f"{path.stem}.radar.HDF5")
+
+
+def simulate_granule(
+    sensor: str | Sensor,
+    path: str | os.PathLike[str],
+    *,
+    rain: str | os.PathLike[str] | xr.Dataset | xr.DataArray | RainMap | None = None,
+    time: int | str | np.datetime64 | None = None,
+    surface: str | None = None,
+    seed: int = 0,
+    scans: int | None = None,
+    platform: str | None = None,
+    place: tuple[float, float] | None = None,
+    start: np.datetime64 | None = None,
+    ascending: bool = True,
+    orbit_number: int = 1,
+    with_radar: bool = False,
+    spacing: float | None = None,
+    noise: bool = True,
+    device: torch.device | str = "cpu",
+) -> Path:
+    """Simulate a granule over known rain and write it with its truth beside it.
+
+    Parameters
+    ----------
+    sensor : str or Sensor
+        The instrument.
+    path : path-like
+        File to write: HDF5, or netCDF-4 if it ends in ``.nc`` or ``.nc4``; an existing directory
+        gets a file with the archive's own name.
+    rain : path-like, Dataset, DataArray or RainMap, optional
+        Rain field (see `xrain.simulate.rain_maps.open_rain_map`); a stochastic storm drawn from
+        `seed` by default.
+    time : int, str or datetime64, optional
+        Which time of the rain field; the first by default.
+    surface : {"ocean", "land"}, optional
+        Surface everywhere; by default the packaged land mask tells.
+    seed : int
+        Seed of everything that is drawn.
+    scans : int, optional
+        Scans of the reference swath; by default enough for the rain field, or 2000 km.
+    platform : str, optional
+        Satellite as in L1C headers; the sensor's first by default.
+    place : (float, float), optional
+        Latitude and longitude of the middle; by default that of the rain, else drawn.
+    start : numpy.datetime64, optional
+        UTC at the middle; by default that of the rain, else noon of 1 July 2020.
+    ascending : bool
+        Whether the spacecraft flies north.
+    orbit_number : int
+        Granule number.
+    with_radar : bool
+        Also write a radar granule (2A-DPR layout) over the same rain, for GMI and TMI.
+    spacing : float, optional
+        Grid spacing in km; by default half the pixel spacing, 4 to 8 km.
+    noise : bool
+        Whether to add the channels' noise.
+    device : torch.device or str
+        Where columns are simulated.
+
+    Returns
+    -------
+    Path
+        The granule; its truth is at `truth_path`, the radar at `radar_path`.
+
+    Raises
+    ------
+    InputError
+        If an argument or the rain field cannot be used.
+    OutputError
+        If a file cannot be written.
+    """
+    sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
+    platform = platform or next(iter(sensor.platforms))
+    _check(sensor, surface, scans, with_radar)
+    rng = np.random.default_rng(seed)
+    storm = _rain_map(rain, time)
+    centre = place or _centre(storm, sensor, platform, surface, rng)
+    if storm is not None and storm.to_map is None:
+        storm = place_map(storm, *centre)
+    when = start if start is not None else _when(storm)
+    view = _view(sensor, platform, centre, when, _scans(sensor, scans, storm), ascending, spacing)
+    scene = _scene(view, storm, centre, surface, rng)
+    seen = _observe(view, scene, device)
+    if noise:
+        seen = {name: add_noise(tb, sensor.swath_channels(name), rng) for name, tb in seen.items()}
+    written = _write(path, view, seen, orbit_number, seed, storm)
+    _write_truth(truth_path(written), view, scene, written.name, seed)
+    if with_radar:
+        from xrain.simulate.radar import write_radar_granule
+
+        write_radar_granule(
+            radar_path(written), view.orbit, _duration(view), scene.rain, view.x, view.y,
+            platform=platform, orbit_number=orbit_number, seed=seed,
+        )  # fmt: skip
+    return written
+
+
+def _check(sensor: Sensor, surface: str | None, scans: int | None, with_radar: bool) -> None:
+    if surface not in {None, "ocean", "land"}:
+        raise InputError(f"surface={surface!r}: use 'ocean' or 'land', or leave it out")
+    if scans is not None and scans < 2:
+        raise InputError(f"scans={scans}: at least 2 are needed")
+    if with_radar and sensor.name not in {"GMI", "TMI"}:
+        raise InputError(f"{sensor.name} never flew beside a radar; only GMI and TMI did")
+
+
+def _rain_map(
+    rain: str | os.PathLike[str] | xr.Dataset | xr.DataArray | RainMap | None,
+    time: int | str | np.datetime64 | None,
+) -> RainMap | None:
+    if rain is None or isinstance(rain, RainMap):
+        return rain
+    return open_rain_map(rain, time)
+
+
+def _when(storm: RainMap | None) -> np.datetime64:
+    if storm is None or storm.time is None:
+        return _NOON
+    return storm.time
+
+
+def _season(when: np.datetime64) -> float:
+    month = int(when.astype("datetime64[M]").astype(int)) % 12 + 1
+    return float(np.cos(2 * np.pi * (month - 7) / 12))
+
+
+def _centre(
+    storm: RainMap | None,
+    sensor: Sensor,
+    platform: str,
+    surface: str | None,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Middle of the observed rain, or a place that the orbit reaches."""
+    if storm is not None and storm.to_earth is not None:
+        weight = np.nan_to_num(storm.rate) + 1e-3 * np.isfinite(storm.rate)
+        y = float((weight.sum(axis=1) * storm.y).sum() / weight.sum())
+        x = float((weight.sum(axis=0) * storm.x).sum() / weight.sum())
+        lat, lon = storm.to_earth(np.array([y]), np.array([x]))
+        return float(lat[0]), float(lon[0])
+    inclination = inclination_of(platform, sensor.altitude)
+    reach = min(inclination, 180 - inclination) - 3.0
+    wanted = surface or "ocean"
+    for _ in range(200):
+        drawn = draw_place(rng, wanted)
+        if abs(drawn.latitude) < reach:
+            return drawn.latitude, drawn.longitude
+    return 0.0, drawn.longitude
+
+
+def _scans(sensor: Sensor, scans: int | None, storm: RainMap | None) -> int:
+    if scans is not None:
+        return scans
+    length = _LENGTH if storm is None else min(max(storm.extent), _LONGEST)
+    group = sensor.swath(sensor.reference_swath)
+    speed = Orbit(sensor.altitude, 0.0, 0.0, 0.0, _NOON).ground_speed
+    return max(2, round(length / (speed * group.scan_period)))
+
+
+def _view(
+    sensor: Sensor,
+    platform: str,
+    centre: tuple[float, float],
+    when: np.datetime64,
+    scans: int,
+    ascending: bool,
+    spacing: float | None,
+) -> _View:
+    """Fly over a place and lay every group's pixels on the plane of the track."""
+    half = 0.5 * (scans - 1) * sensor.swath(sensor.reference_swath).scan_period
+    begin = when.astype("datetime64[ns]") - np.timedelta64(round(half * 1e3), "ms")
+    orbit = orbit_over(sensor, platform, begin, scans, *centre, ascending=ascending)
+    geometries = {
+        g.name: scan_geometry(sensor, g, orbit, group_scans(sensor, g, scans))
+        for g in sensor.swaths
+    }
+    planes = {n: tr.swath_plane(sensor, orbit, g) for n, g in geometries.items()}
+    widest = max(
+        float(np.max(footprint_widths(sensor, c, planes[c.swath].incidence_angle)))
+        for c in sensor.channels
+    )
+    step = spacing or _grid_spacing(planes[sensor.reference_swath])
+    x = _axis([p.x for p in planes.values()], _MARGIN * widest, step)
+    y = _axis([p.y for p in planes.values()], _MARGIN * widest, step)
+    moved = {n: replace(p, x=p.x - x[0], y=p.y - y[0]) for n, p in planes.items()}
+    return _View(sensor, platform, orbit, geometries, moved, x, y, (step, step))
+
+
+def _grid_spacing(plane: SwathPlane) -> float:
+    step = np.hypot(np.diff(plane.x, axis=1), np.diff(plane.y, axis=1))
+    return float(np.clip(np.median(step), 4.0, 8.0))
+
+
+def _axis(values: list[Array], margin: float, step: float) -> Array:
+    low = min(float(v.min()) for v in values) - margin
+    high = max(float(v.max()) for v in values) + margin
+    count = int(next_fast_len(int(np.ceil((high - low) / step)) + 1, real=True))
+    return np.asarray(low + step * np.arange(count), np.float64)
+
+
+def _scene(
+    view: _View,
+    storm: RainMap | None,
+    centre: tuple[float, float],
+    surface: str | None,
+    rng: np.random.Generator,
+) -> Scene:
+    lat, lon = (
+        a.astype(np.float32) for a in tr.to_earth(view.orbit, view.x[None, :], view.y[:, None])
+    )
+    season = _season(view.orbit.start)
+    if storm is None:
+        warmth = float(np.cos(np.radians(centre[0])) ** 2 * 1.4 - 0.7)
+        parameters = replace(
+            StormParameters.draw(rng, warmth),
+            wet_fraction=float(rng.uniform(0.12, 0.3)),
+            outer_scale=float(rng.uniform(250, 400)),
+        )
+        rain = stochastic_rain(view.shape, view.spacing, seed=rng, parameters=parameters)
+        rain = replace(rain, latitude=lat, longitude=lon)
+    else:
+        rate = sample_map(storm, lat, lon)
+        share = convective_share(rate, view.spacing)
+        rain = RainGrid(rate, share, view.spacing, lat, lon)
+        if not np.isfinite(rate).any():
+            raise InputError("the swath misses the rain field; give a place within it")
+    prevailing = _prevailing(surface, lat, lon, centre[0], season, rng)
+    return draw_scene(rain, rng, place=Place(*centre, 0.0, prevailing, season), surface=surface)
+
+
+def _prevailing(
+    surface: str | None,
+    lat: NDArray[np.float32],
+    lon: NDArray[np.float32],
+    latitude: float,
+    season: float,
+    rng: np.random.Generator,
+) -> str:
+    """Find what surface and climate prevail, with snow or ice where it freezes."""
+    land = surface == "land"
+    if surface is None:
+        land = float(land_fraction(lat[::8, ::8], lon[::8, ::8]).mean()) > 0.5
+    kind = "land" if land else "ocean"
+    known = {"latitude": latitude, "season": season}
+    cold = draw_state(kind, False, rng, known).t2m < (272.0 if land else 266.0)
+    return ("snow" if land else "ice") if cold and surface is None else kind
+
+
+def _incidence(view: _View, channels: tuple[Channel, ...], chosen: NDArray[np.bool_]) -> Array:
+    """Incidence angle of every chosen cell and channel in degrees."""
+    rows, columns = np.nonzero(chosen)
+    if view.sensor.scan_type == "cross-track":
+        angle = cross_track_incidence(view.x, view.sensor.altitude)[columns]
+        return np.repeat(np.minimum(angle, 72.0)[:, None], len(channels), axis=1)
+    out = np.empty((rows.size, len(channels)))
+    for i, channel in enumerate(channels):
+        plane = view.planes[channel.swath]
+        first = view.sensor.swath_channels(channel.swath)[0].incidence_angle
+        along = np.interp(
+            view.y - view.y[0], plane.y.mean(axis=1), plane.incidence_angle.mean(axis=1)
+        )
+        out[:, i] = along[rows] + channel.incidence_angle - first
+    return out
+
+
+def _observe(
+    view: _View, scene: Scene, device: torch.device | str
+) -> dict[str, NDArray[np.float32]]:
+    """Brightness temperatures of every group, without noise."""
+    sensor = view.sensor
+    model = ForwardModel(sensor.channels, device=device)
+    widest = max(
+        float(np.max(footprint_widths(sensor, c, view.planes[c.swath].incidence_angle)))
+        for c in sensor.channels
+    )
+    chosen = view.needed(_MARGIN * widest)
+    angle = torch.from_numpy(_incidence(view, sensor.channels, chosen).astype(np.float32))
+    columns = model(scene.environment(chosen, device), angle.to(device))
+    tb = columns.mean(dim=0).expand(*view.shape, -1, -1).clone()
+    tb[torch.from_numpy(chosen).to(device)] = columns
+    out = {}
+    for group in sensor.swaths:
+        indices = [i for i, c in enumerate(sensor.channels) if c.swath == group.name]
+        channels = sensor.swath_channels(group.name)
+        planes = [view.planes[group.name]] * len(channels)
+        out[group.name] = receive(tb[:, :, indices], view.spacing, sensor, channels, planes)
+    return {name: t.cpu().numpy() for name, t in out.items()}
+
+
+def _write(
+    path: str | os.PathLike[str],
+    view: _View,
+    seen: dict[str, NDArray[np.float32]],
+    orbit_number: int,
+    seed: int,
+    storm: RainMap | None,
+) -> Path:
+    from xrain import __version__
+
+    groups = {
+        name: geometry_group(view.geometries[name], view.sensor.swath_channels(name), tb)
+        for name, tb in seen.items()
+    }
+    record = {
+        "Generator": f"xrain {__version__}",
+        "Rain": "stochastic storm" if storm is None else "rain field",
+        "Seed": str(seed),
+    }
+    return write_l1c(
+        path,
+        sensor=view.sensor,
+        platform=view.platform,
+        orbit=orbit_number,
+        groups=groups,
+        simulation=record,
+    )
+
+
+def _duration(view: _View) -> float:
+    group: SwathGroup = view.sensor.swath(view.sensor.reference_swath)
+    return view.geometries[group.name].time.size * group.scan_period
+
+
+def _truth_fields(view: _View, scene: Scene) -> dict[str, NDArray[np.float32]]:
+    """Average rain, coverage and land over the truth's footprint and over 5 km."""
+    plane = view.planes[view.sensor.reference_swath]
+    rate = scene.rain.rate
+    fields = torch.from_numpy(
+        np.stack([np.nan_to_num(rate), np.isfinite(rate), scene.variables["land_fraction"]]).astype(
+            np.float32
+        )
+    )
+    widths = footprint_widths(view.sensor, truth_channel(view.sensor), plane.incidence_angle)
+    five = (np.full_like(plane.x, 5.0), np.full_like(plane.x, 5.0))
+    out = {}
+    for suffix, size in (("", widths), ("_5km", five)):
+        mean = footprint_average(fields, view.spacing, plane, size).numpy()
+        seen = np.clip(mean[1], 0, 1)
+        amount = np.where(seen > 0.05, np.maximum(mean[0], 0) / np.maximum(seen, 0.05), np.nan)
+        amount[amount < 1e-3] = 0.0  # traces left by the Fourier transform
+        out[f"surface_precip{suffix}"] = amount.astype(np.float32)
+        out[f"observed_fraction{suffix}"] = seen.astype(np.float32)
+        out["land_fraction"] = np.clip(mean[2], 0, 1).astype(np.float32)
+    return out
+
+
+def _write_truth(path: Path, view: _View, scene: Scene, granule: str, seed: int) -> None:
+    """Write the true rain on the pixels of the reference swath."""
+    geometry = view.geometries[view.sensor.reference_swath]
+    fields = _truth_fields(view, scene)
+    pixel = ("scan", "pixel")
+    truth = xr.Dataset(
+        {name: (pixel, field) for name, field in fields.items()},
+        coords={
+            "latitude": (pixel, geometry.latitude.astype(np.float32)),
+            "longitude": (pixel, geometry.longitude.astype(np.float32)),
+            "time": ("scan", geometry.time),
+        },
+        attrs={
+            "title": "true rain under a simulated granule",
+            "granule": granule,
+            "sensor": view.sensor.name,
+            "platform": view.platform,
+            "seed": seed,
+            "comment": f"Footprints observed for less than {_SEEN:.0%} stay out of scores.",
+            "Conventions": "CF-1.11",
+        },
+    )
+    channel = truth_channel(view.sensor)
+    names = {
+        "surface_precip": f"true rain rate over the {channel.frequency:g} GHz footprint",
+        "surface_precip_5km": "true rain rate over 5 km",
+        "observed_fraction": "share of the footprint in which rain was observed",
+        "observed_fraction_5km": "share of 5 km in which rain was observed",
+        "land_fraction": "share of land in the footprint",
+    }
+    for name, text in names.items():
+        unit = "mm h-1" if name.startswith("surface") else "1"
+        truth[name].attrs = {"long_name": text, "units": unit}
+        truth[name].encoding = {"zlib": True, "complevel": 4}
+    for name in ("latitude", "longitude", "time"):
+        truth[name].attrs.update(ATTRIBUTES[name])
+    truth["time"].encoding = {"units": "milliseconds since 1970-01-01", "dtype": "int64"}
+    try:
+        path.write_bytes(truth.to_netcdf(engine="h5netcdf"))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
