@@ -13,6 +13,7 @@ __all__ = [
     "AtmosphereParameters",
     "CloudParameters",
     "IceParameters",
+    "LandParameters",
     "OceanParameters",
     "Parameters",
     "RainParameters",
@@ -64,6 +65,7 @@ class RainParameters:
     log10_nw_spread: float
     melting_factor: float
     melting_depth: float
+    softness: float
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class IceParameters:
     density_snow: float
     density_graupel: float
     cloud_ice_exponent: float
+    land_factor: float
     depth: float
     depth_growth: float
     depth_spread: float
@@ -97,6 +100,14 @@ class OceanParameters:
 
 
 @dataclass(frozen=True)
+class LandParameters:
+    """Land under rain."""
+
+    wet_soil: Pair
+    wet_soil_exponent: float
+
+
+@dataclass(frozen=True)
 class Parameters:
     """All parameters of the simulator, by part."""
 
@@ -105,6 +116,7 @@ class Parameters:
     rain: RainParameters
     ice: IceParameters
     ocean: OceanParameters
+    land: LandParameters
 
     def replace(self, **changes: float | tuple[float, ...]) -> Parameters:
         """Copy with some numbers changed, named ``part__name``, such as ``ice__content=0.2``."""
@@ -136,4 +148,5 @@ def default_parameters() -> Parameters:
         rain=_build(RainParameters, table["rain"]),
         ice=_build(IceParameters, table["ice"]),
         ocean=_build(OceanParameters, table["ocean"]),
+        land=_build(LandParameters, table["land"]),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xrain.sensors import Channel
-from xrain.simulate.environment import SEA_ICE, Environment
+from xrain.simulate.environment import LAND, SEA_ICE, Environment
 from xrain.simulate.parameters import OceanParameters, Parameters
 
 __all__ = ["SurfaceModel", "emissivity_table", "fresnel", "sea_water_permittivity"]
@@ -150,6 +150,9 @@ class SurfaceModel:
         table = emissivity_table()
         self._ocean = parameters.ocean
         self._frequency = torch.tensor([c.frequency for c in channels], device=device)
+        land = parameters.land
+        share = (10.65 / self._frequency) ** land.wet_soil_exponent
+        self._wet_soil = share[:, None] * torch.tensor(land.wet_soil, device=device)
         self._per_wind = _at_wind_frequencies(channels, self._ocean).to(device)
         self._foam = torch.tensor(self._ocean.foam_emissivity, device=device)
         self._mean = _interpolated(table["mean"], channels).to(device)
@@ -214,10 +217,13 @@ class SurfaceModel:
         """Emissivity of land, snow or sea ice, (N, channel, 2), from its standard deviates."""
         kind = (environment.surface - 1).clamp_min(0)
         predictors = emissivity_predictors(environment.skin_temperature, environment.water_vapour)
+        wet = 1.0 - torch.exp(-environment.rain_rate / 0.5)
         drawn = torch.zeros((kind.shape[0], *self._mean.shape[2:]), device=mu.device)
         for k in range(self._mean.shape[0]):
             value = torch.tensordot(predictors, self._mean[k], dims=1)
             value = value + torch.tensordot(environment.emissivity, self._modes[k], dims=1)
+            if k + 1 == LAND:
+                value = value - wet[:, None, None] * self._wet_soil
             drawn = torch.where((kind == k)[:, None, None], value, drawn)
         tilt = ((1.0 - mu * mu) / _sin2(REFERENCE_ANGLE))[..., None]
         middle = drawn.mean(-1, keepdim=True)
