@@ -43,6 +43,11 @@ SCAN_FIELDS: Final = {
     "spacecraft_orientation": "SCstatus/SCorientation",
 }
 
+_ON_PIXELS: Final = (
+    LATITUDE_FIELD, LONGITUDE_FIELD, QUALITY_FIELD, INCIDENCE_FIELD, GLINT_FIELD,
+    *PIXEL_FIELDS.values(),
+)  # fmt: skip
+
 # Nothing below these is a measurement: the archive's codes are -9999.9, -9999 and -99.
 _LOWEST: Final = {LATITUDE_FIELD: -90.0, LONGITUDE_FIELD: -360.0, "SCstatus/SCorientation": -360.0}
 _LOWEST_OTHERWISE: Final = -90.0
@@ -123,7 +128,7 @@ class Granule:
 @contextmanager
 def open_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """Open an HDF5 file, or say clearly why not."""
-    path = os.fspath(path)
+    path = _path(path)
     if not os.path.exists(path):
         raise FileFormatError(f"{path}: no such file")
     if os.path.isdir(path):
@@ -136,6 +141,15 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise FileFormatError(f"{path}: {_why_unreadable(path, error)}") from error
     with file:
         yield file
+
+
+def _path(path: Any) -> str:
+    try:
+        return str(os.fspath(path))
+    except TypeError as error:
+        raise FileFormatError(
+            f"{path!r} cannot be opened; give the path of a file on this machine"
+        ) from error
 
 
 def _why_unreadable(path: str, error: OSError) -> str:
@@ -185,7 +199,7 @@ def read_granule(path: str | os.PathLike[str]) -> Granule:
     UnknownSensorError
         If no sensor table describes its instrument.
     """
-    path = os.fspath(path)
+    path = _path(path)
     with open_file(path) as file:
         header = read_header(file)
         _require_l1c(path, file, header)
@@ -237,6 +251,10 @@ def _sensor(path: str, header: Mapping[str, str]) -> Sensor:
 
 def _layout(path: str, group: h5py.Group, sensor: Sensor) -> GroupLayout:
     name = group.name.strip("/")
+    if not isinstance(group, h5py.Group):
+        raise FileFormatError(
+            f"{path}: {name} is no group; a swath group of {sensor.name} is needed"
+        )
     channels = sensor.swath_channels(name)
     fields: list[str] = []
     group.visititems(lambda n, o: fields.append(n) if isinstance(o, h5py.Dataset) else None)
@@ -249,16 +267,31 @@ def _layout(path: str, group: h5py.Group, sensor: Sensor) -> GroupLayout:
             f"{path}: {name}/{TB_FIELD} has shape {shape}; {sensor.name} needs "
             f"(scan, pixel, {len(channels)})"
         )
-    for field in (LATITUDE_FIELD, LONGITUDE_FIELD):
-        if group[field].shape != shape[:2]:
-            raise FileFormatError(
-                f"{path}: {name}/{field} has shape {group[field].shape}, "
-                f"{name}/{TB_FIELD} has {shape}"
-            )
+    _require_shapes(path, group, fields)
     chunks = group[TB_FIELD].chunks
     return GroupLayout(
         name, shape[0], shape[1], channels, frozenset(fields), chunks[0] if chunks else shape[0]
     )
+
+
+def _require_shapes(path: str, group: h5py.Group, fields: list[str]) -> None:
+    """Raise FileFormatError if a field does not lie on the grid of Tc."""
+    name, tb = group.name.strip("/"), group[TB_FIELD].shape
+    index = {tb[2:], tb[::2], tb[::-2]}
+    for field in fields:
+        shape = group[field].shape
+        if field in _ON_PIXELS:
+            good = shape[:2] == tb[:2]
+        elif field == INCIDENCE_INDEX_FIELD:
+            good = shape in index
+        elif field in SCAN_FIELDS.values() or field.startswith("ScanTime/"):
+            good = shape == tb[:1]
+        else:
+            continue
+        if not good:
+            raise FileFormatError(
+                f"{path}: {name}/{field} has shape {shape}, {name}/{TB_FIELD} has {tb}"
+            )
 
 
 def decode(raw: Array, field: str) -> npt.NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from xrain.conventions import (
     TB,
     TIME,
 )
-from xrain.errors import InputError
+from xrain.errors import FileFormatError, InputError
 from xrain.geometry import Match, Window, align, match_nearest, smooth_onto, source_rows
 from xrain.io import l1c
 from xrain.io.l1c import Granule, GroupLayout
@@ -84,8 +85,14 @@ class SwathSource:
 
     def read(self, reader: Callable[..., Array], group: str, *args: Any) -> Array:
         """Call one of the readers of :mod:`xrain.io.l1c` on the open file."""
-        with HDF5_LOCK, self._manager.acquire_context(needs_lock=False) as file:
-            return reader(file, group, *args)
+        try:
+            with HDF5_LOCK, self._manager.acquire_context(needs_lock=False) as file:
+                return reader(file, group, *args)
+        except (OSError, zlib.error) as error:
+            raise FileFormatError(
+                f"{self.granule.path}: {group} cannot be read, the file is damaged or gone "
+                f"({error}); fetch it again"
+            ) from error
 
     def positions(self, group: GroupLayout, rows: slice) -> Window:
         """Positions of some scans of a group."""
