@@ -6,11 +6,10 @@ of NASA's Precipitation Processing System and after granules of version V07A.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xrain.errors import InputError, OutputError
+from xrain.atomic import replacing
+from xrain.errors import InputError
 from xrain.io.l1c_layout import (
     FILLS,
     LAYOUT,
@@ -181,16 +181,23 @@ def write_l1c(
     facts = GranuleFacts(
         sensor, platform, target.name, version, calibration, orbit, start, end, missing
     )
-    root = headers(facts)
-    if simulation is not None:
-        root["FileHeader"] = root["FileHeader"].replace("=PPS;", "=XRAIN-SIMULATION;")
-        root["SimulationRecord"] = pvl({"Simulated": "TRUE", **simulation})
+    root = stamped(headers(facts), simulation)
     write = _write_netcdf if target.suffix in {".nc", ".nc4"} else _write_hdf5
     # HDF5 crashes when the disk fills up under it, so the file is made in memory first.
     image = io.BytesIO()
     write(image, sensor, root, arrays)
-    _replace(target, image)
+    with replacing(target) as draft:
+        draft.write_bytes(image.getbuffer())
     return target
+
+
+def stamped(root: Mapping[str, str], simulation: Mapping[str, str] | None) -> dict[str, str]:
+    """Make root headers say that a granule is simulated, if it is."""
+    if simulation is None:
+        return dict(root)
+    header = root["FileHeader"].replace("=PPS;", "=XRAIN-SIMULATION;")
+    record = pvl({"Simulated": "TRUE", **simulation})
+    return {**root, "FileHeader": header, "SimulationRecord": record}
 
 
 def _check_groups(sensor: Sensor, groups: Mapping[str, L1CGroup]) -> None:
@@ -243,7 +250,7 @@ def _arrays(sensor: Sensor, name: str, group: L1CGroup, orbit: int) -> dict[str,
         "incidenceAngleIndex": np.broadcast_to(np.asarray(index, float), (scans, channels)),
         "sunGlintAngle": _glint(group, angles.shape[-1]),
         "sunLocalTime": group.sun_local_time,
-        **_scan_time(time),
+        **scan_time(time),
     }
     sizes = {
         "nscan": scans, "npixel": pixels, "nchannel": channels, "nchUIA": angles.shape[-1]
@@ -285,7 +292,7 @@ def _glint(group: L1CGroup, angles: int) -> AnyArray | None:
     return np.asarray(np.minimum(glint, 127.0))
 
 
-def _scan_time(time: NDArray[np.datetime64]) -> dict[str, AnyArray]:
+def scan_time(time: NDArray[np.datetime64]) -> dict[str, AnyArray]:
     """Make the archive's nine time fields, NaN where the time is missing."""
 
     def part(unit: str, of: str) -> AnyArray:
@@ -381,26 +388,3 @@ def _subgroup(swath: Any, name: str) -> Any:
     if not name:
         return swath
     return swath[name] if name in swath.groups else swath.create_group(name)
-
-
-@contextlib.contextmanager
-def _as_output_error(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {target}: {error.strerror or error}; "
-            "check that the directory exists, is writable and has room"
-        ) from error
-
-
-def _replace(target: Path, image: io.BytesIO) -> None:
-    """Write to a temporary name beside `target`, then rename."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with _as_output_error(target):
-        try:
-            part.write_bytes(image.getbuffer())
-            part.replace(target)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)

@@ -18,11 +18,12 @@ from scipy import ndimage
 from scipy.fft import next_fast_len
 
 import xrain.simulate.track as tr
+from xrain.atomic import replacing
 from xrain.conventions import ATTRIBUTES
-from xrain.errors import InputError, OutputError
+from xrain.errors import InputError
 from xrain.io.write import write_l1c
 from xrain.land import land_fraction
-from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor
+from xrain.sensors import Channel, Sensor, get_sensor
 from xrain.simulate.climate import draw_state
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
@@ -42,6 +43,7 @@ from xrain.simulate.orbit import (
     orbit_over,
     scan_geometry,
 )
+from xrain.simulate.radar import write_radar_granule
 from xrain.simulate.rain import RainGrid, StormParameters, convective_share, stochastic_rain
 from xrain.simulate.rain_maps import RainMap, open_rain_map, place_map, sample_map
 from xrain.simulate.scenes import Place, Scene, draw_place, draw_scene
@@ -185,11 +187,9 @@ def simulate_granule(
     written = _write(path, view, seen, orbit_number, seed, storm)
     _write_truth(truth_path(written), view, scene, written.name, seed)
     if with_radar:
-        from xrain.simulate.radar import write_radar_granule
-
         write_radar_granule(
-            radar_path(written), view.orbit, _duration(view), scene.rain, view.x, view.y,
-            platform=platform, orbit_number=orbit_number, seed=seed,
+            radar_path(written), sensor, platform, view.orbit, _passing(view), scene,
+            (float(view.x[0]), float(view.y[0])), orbit_number=orbit_number, seed=seed,
         )  # fmt: skip
     return written
 
@@ -281,7 +281,7 @@ def _view(
     step = spacing or _grid_spacing(planes[sensor.reference_swath])
     x = _axis([p.x for p in planes.values()], _MARGIN * widest, step)
     y = _axis([p.y for p in planes.values()], _MARGIN * widest, step)
-    moved = {n: replace(p, x=p.x - x[0], y=p.y - y[0]) for n, p in planes.items()}
+    moved = {n: tr.moved(p, float(x[0]), float(y[0])) for n, p in planes.items()}
     return _View(sensor, platform, orbit, geometries, moved, x, y, (step, step))
 
 
@@ -415,9 +415,9 @@ def _write(
     )
 
 
-def _duration(view: _View) -> float:
-    group: SwathGroup = view.sensor.swath(view.sensor.reference_swath)
-    return view.geometries[group.name].time.size * group.scan_period
+def _passing(view: _View) -> float:
+    """Seconds until the spacecraft has passed over all that the imager saw ahead of it."""
+    return float(view.y[-1]) / view.orbit.ground_speed
 
 
 def _truth_fields(view: _View, scene: Scene) -> dict[str, NDArray[np.float32]]:
@@ -480,7 +480,5 @@ def _write_truth(path: Path, view: _View, scene: Scene, granule: str, seed: int)
     for name in ("latitude", "longitude", "time"):
         truth[name].attrs.update(ATTRIBUTES[name])
     truth["time"].encoding = {"units": "milliseconds since 1970-01-01", "dtype": "int64"}
-    try:
-        path.write_bytes(truth.to_netcdf(engine="h5netcdf"))
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as draft:
+        draft.write_bytes(truth.to_netcdf(engine="h5netcdf"))

@@ -31,6 +31,7 @@ from xrain.simulate.instrument import (
 from xrain.simulate.orbit import Orbit, scan_angles
 from xrain.simulate.rain import RainGrid, StormParameters, stochastic_rain
 from xrain.simulate.scenes import Scene, draw_place, draw_scene
+from xrain.simulate.track import moved
 
 __all__ = ["Patch", "RainSource", "observe_scene", "patch_at", "training_patches"]
 
@@ -193,15 +194,8 @@ def _window(
     x1 = max(float(p.x.max()) for p in planes.values()) + margin
     y1 = max(float(p.y.max()) for p in planes.values()) + margin
     shape = (_fast_length((y1 - y0) / step), _fast_length((x1 - x0) / step))
-    moved = {name: _moved(p, x0, y0) for name, p in planes.items()}
-    return _Window(_moved(reference, x0, y0), moved, shape, (step, step), x0)
-
-
-def _moved(plane: SwathPlane, x0: float, y0: float) -> SwathPlane:
-    return SwathPlane(
-        plane.x - x0, plane.y - y0, plane.view_x, plane.view_y,
-        plane.incidence_angle, plane.scan_angle,
-    )  # fmt: skip
+    shifted = {name: moved(p, x0, y0) for name, p in planes.items()}
+    return _Window(moved(reference, x0, y0), shifted, shape, (step, step), x0)
 
 
 def _spacing(plane: SwathPlane) -> float:

@@ -6,6 +6,8 @@ their great-circle distance. The earth's rotation is in the track, as in the rea
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ from xrain.sensors import Sensor
 from xrain.simulate.instrument import SwathPlane
 from xrain.simulate.orbit import EARTH_RADIUS, Orbit, ScanGeometry
 
-__all__ = ["swath_plane", "to_earth", "to_track"]
+__all__ = ["moved", "swath_plane", "to_earth", "to_track"]
 
 Array = NDArray[np.float64]
 
@@ -92,3 +94,8 @@ def swath_plane(sensor: Sensor, orbit: Orbit, geometry: ScanGeometry) -> SwathPl
     else:
         view_x, view_y = np.where(angle < 0, -1.0, 1.0), np.zeros_like(x)
     return SwathPlane(x, y, view_x, view_y, geometry.incidence_angle, angle)
+
+
+def moved(plane: SwathPlane, x0: float, y0: float) -> SwathPlane:
+    """Shift the origin of a plane's pixels to x0, y0 (km)."""
+    return replace(plane, x=plane.x - x0, y=plane.y - y0)
