@@ -1,0 +1,182 @@
+"""Directives that write reference pages from the package itself, at build time.
+
+``sensors-overview``, ``sensor-channels``
+    Tables of the instruments, from the TOML files.
+``models-overview``
+    Table of the published models, from their cards.
+``cli-reference``
+    Every command with its arguments and options, from the command line's own definitions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from xrain.sensors import Channel, Sensor, get_sensor, list_sensors
+
+
+class Written(SphinxDirective):
+    """A directive that is replaced by lines of reStructuredText."""
+
+    def lines(self) -> Iterable[str]:
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        self.state_machine.insert_input([*self.lines(), ""], f"<{self.name}>")
+        return []
+
+
+def list_table(head: Sequence[str], rows: Iterable[Sequence[str]], widths: str) -> Iterator[str]:
+    """Write a list-table."""
+    yield from ("", ".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "")
+    for row in (head, *rows):
+        for i, cell in enumerate(row):
+            yield f"   {'* -' if i == 0 else '  -'} {cell}"
+    yield ""
+
+
+def literal(text: str) -> str:
+    return f"``{text}``"
+
+
+class SensorsOverview(Written):
+    """One line for each instrument."""
+
+    def lines(self) -> Iterable[str]:
+        head = ("Sensor", "Name", "Scan", "Channels", "Grid", "Satellites (name in the file)")
+        rows = [self._row(get_sensor(name)) for name in list_sensors()]
+        return list_table(head, rows, "10 26 12 8 14 30")
+
+    @staticmethod
+    def _row(sensor: Sensor) -> tuple[str, ...]:
+        group = sensor.swath(sensor.reference_swath)
+        on = ", ".join(sensor.platforms)
+        grid = f"{group.name}, {group.pixels} pixels"
+        return (
+            f":ref:`{sensor.name} <sensor-{sensor.name.lower()}>`",
+            sensor.long_name,
+            sensor.scan_type,
+            str(len(sensor.channels)),
+            grid,
+            on,
+        )
+
+
+class SensorChannels(Written):
+    """A section with the channel table and its sources for each instrument."""
+
+    def lines(self) -> Iterator[str]:
+        for name in list_sensors():
+            yield from self._section(get_sensor(name))
+
+    def _section(self, sensor: Sensor) -> Iterator[str]:
+        title = f"{sensor.name} – {sensor.long_name}"
+        yield from ("", f".. _sensor-{sensor.name.lower()}:", "", title, "-" * len(title), "")
+        yield f"{sensor.scan_type.capitalize()} scan from {sensor.altitude:g} km."
+        head = ("Channel", "Centre GHz", "± GHz", "Pol.", "Band MHz", "Footprint km", "NEDT K",
+                "Angle °", "Group")  # fmt: skip
+        yield from list_table(head, map(self._row, sensor.channels), "18 10 12 8 10 14 8 8 8")
+        yield from self._degraded(sensor)
+        yield from ("", ".. rubric:: Sources of the numbers", "")
+        for source in sensor.sources:
+            yield f"* {source}"
+        yield ""
+
+    @staticmethod
+    def _row(channel: Channel) -> tuple[str, ...]:
+        offsets = ", ".join(f"{x:g}" for x in channel.sideband_offsets) or "–"
+        along, across = channel.footprint
+        return (
+            literal(channel.name),
+            f"{channel.frequency:g}",
+            offsets,
+            channel.polarization,
+            f"{channel.bandwidth:g}",
+            f"{along:g} × {across:g}",
+            f"{channel.nedt:g}",
+            f"{channel.incidence_angle:g}",
+            channel.swath,
+        )
+
+    @staticmethod
+    def _degraded(sensor: Sensor) -> Iterator[str]:
+        if sensor.degraded:
+            yield from ("", "Known to be bad:", "")
+        for item in sensor.degraded:
+            names = ", ".join(literal(name) for name in item.channels)
+            yield f"* {item.platform}, {names}, since {item.since}: {item.note}"
+
+
+class ModelsOverview(Written):
+    """One line for each published model."""
+
+    def lines(self) -> Iterable[str]:
+        from xrain.models.store import list_models, load_card
+
+        cards = [load_card(name) for name in list_models()]
+        rows = [(literal(c.name), str(c.version), c.sensor or "any", c.summary) for c in cards]
+        if not rows:
+            return ["*None in this version.*"]
+        return list_table(("Model", "Version", "Sensor", "What it is"), rows, "22 8 12 58")
+
+
+class CommandLine(Written):
+    """Every command, from the definitions that the command line itself uses."""
+
+    def lines(self) -> Iterator[str]:
+        import click
+        from typer.main import get_command
+
+        from xrain.cli import app
+
+        context = click.Context(get_command(app), info_name="xrain")
+        yield from self._command(context, top=True)
+
+    def _command(self, context: Any, *, top: bool = False) -> Iterator[str]:
+        command = context.command
+        if not top:
+            title = context.command_path
+            yield from ("", title, "-" * len(title), "")
+        yield from (plain(command.help or command.short_help or ""), "")
+        pieces = " ".join(command.collect_usage_pieces(context))
+        pieces = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), pieces)
+        yield from ("", ".. code-block:: text", "", f"   {context.command_path} {pieces}", "")
+        yield from self._parameters(command)
+        for name in getattr(command, "commands", {}):
+            child = command.commands[name]
+            if not child.hidden:
+                yield from self._command(type(context)(child, info_name=name, parent=context))
+
+    @staticmethod
+    def _parameters(command: Any) -> Iterator[str]:
+        rows = []
+        for item in command.params:
+            if getattr(item, "hidden", False) or item.name == "help":
+                continue
+            is_option = item.param_type_name == "option"
+            names = ", ".join(map(literal, [*item.opts, *item.secondary_opts]))
+            name = names if is_option else literal((item.metavar or item.name).upper())
+            rows.append((name, plain(getattr(item, "help", None) or "")))
+        if rows:
+            yield from list_table(("Argument or option", "Meaning"), rows, "35 65")
+
+
+def plain(text: str) -> str:
+    """Help text without the markup of the terminal, on one line for each paragraph."""
+    text = re.sub(r"\[/?[a-z ]+\]", "", text).replace("\b", "")
+    return re.sub(r"[ \t]*\n[ \t]*", " ", text.strip()).replace("*", r"\*")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives."""
+    app.add_directive("sensors-overview", SensorsOverview)
+    app.add_directive("sensor-channels", SensorChannels)
+    app.add_directive("models-overview", ModelsOverview)
+    app.add_directive("cli-reference", CommandLine)
+    return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,98 @@
+"""How the documentation is built; nothing here needs a network."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+os.environ["XRAIN_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+warnings.filterwarnings("ignore", category=UserWarning, module="sphinx_gallery")
+
+project = "xrain"
+author = "The xrain developers"
+copyright = author
+release = version = installed_version("xrain")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "myst_parser",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "xrain_pages",
+]
+
+# Links into other projects' pages need their inventories, hence a network: only on demand.
+if os.environ.get("XRAIN_DOCS_ONLINE") == "1":
+    extensions.append("sphinx.ext.intersphinx")
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", None),
+    "numpy": ("https://numpy.org/doc/stable", None),
+    "xarray": ("https://docs.xarray.dev/en/stable", None),
+    "satpy": ("https://satpy.readthedocs.io/en/stable", None),
+}
+
+exclude_patterns = ["_build", "_ext", "**/README.rst"]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # the changelog is included without its own title
+root_doc = "index"
+default_role = "code"
+nitpicky = False
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "min_reported_time": 1,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("xrain",),
+    "matplotlib_animations": False,
+    "nested_sections": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"xrain {version}"
+html_static_path = ["_static"]
+html_css_files = ["xrain.css"]
+html_logo = "_static/logo.svg"
+html_favicon = "_static/logo.svg"
+html_show_sourcelink = False
+html_show_sphinx = False
+html_theme_options = {
+    "logo": {"text": "xrain"},
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "monokai",
+}
+html_sidebars = {"index": [], "install": [], "limits": [], "changelog": []}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
