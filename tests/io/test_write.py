@@ -162,7 +162,7 @@ def test_scan_times_across_midnight_and_new_year(tmp_path):
     groups = _groups(get_sensor("gmi"))
     path = _write(tmp_path / "g.HDF5", groups)
     with h5py.File(path) as file:
-        read = read_time(file, "S1", slice(None))
+        read = read_time(file, "S1", slice(0, 6))
         assert (np.abs(read - groups["S1"].time) < np.timedelta64(1, "ms")).all()
         scan = {k: v[[0, -1]].tolist() for k, v in file["S1/ScanTime"].items()}
     assert scan["DayOfYear"] == [366, 1]
@@ -265,5 +265,6 @@ def test_no_room_leaves_nothing_behind(tmp_path: Path, name: str):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("OutputError") and "cannot be written" in done.stdout
+    assert done.stdout.startswith("OutputError")
+    assert "cannot be written" in done.stdout
     assert list(tmp_path.iterdir()) == []
