@@ -24,7 +24,7 @@ PACKAGED: Final = Path(__file__).with_name("data") / "demo.HDF5"
 
 SCANS: Final = 240
 PLACE: Final = (26.5, -82.0)  # Florida: a coast that everybody knows, and rain on both sides
-SEED: Final = 1
+SEED: Final = 2
 
 
 def demo_granule() -> Path:
