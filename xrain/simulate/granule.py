@@ -25,6 +25,7 @@ from xrain.io.write import write_l1c
 from xrain.land import land_fraction
 from xrain.sensors import Channel, Sensor, get_sensor
 from xrain.simulate.climate import draw_state
+from xrain.simulate.columns import scene_columns
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
     SwathPlane,
@@ -345,21 +346,19 @@ def _prevailing(
     return ("snow" if land else "ice") if cold and surface is None else kind
 
 
-def _incidence(view: _View, channels: tuple[Channel, ...], chosen: NDArray[np.bool_]) -> Array:
-    """Incidence angle of every chosen cell and channel in degrees."""
-    rows, columns = np.nonzero(chosen)
+def _incidence(view: _View, channels: tuple[Channel, ...]) -> torch.Tensor:
+    """Incidence angle of the grid's cells and channels in degrees."""
     if view.sensor.scan_type == "cross-track":
-        angle = cross_track_incidence(view.x, view.sensor.altitude)[columns]
-        return np.repeat(np.minimum(angle, 72.0)[:, None], len(channels), axis=1)
-    out = np.empty((rows.size, len(channels)))
+        angle = np.minimum(cross_track_incidence(view.x, view.sensor.altitude), 72.0)
+        return torch.from_numpy(angle.astype(np.float32))[None, :, None]
+    out = np.empty((view.y.size, 1, len(channels)), np.float32)
     for i, channel in enumerate(channels):
         plane = view.planes[channel.swath]
         first = view.sensor.swath_channels(channel.swath)[0].incidence_angle
-        along = np.interp(
-            view.y - view.y[0], plane.y.mean(axis=1), plane.incidence_angle.mean(axis=1)
-        )
-        out[:, i] = along[rows] + channel.incidence_angle - first
-    return out
+        middle, mean = plane.y.mean(axis=1), plane.incidence_angle.mean(axis=1)
+        along = np.interp(view.y - view.y[0], middle, mean)
+        out[:, 0, i] = along + channel.incidence_angle - first
+    return torch.from_numpy(out)
 
 
 def _observe(
@@ -372,11 +371,8 @@ def _observe(
         float(np.max(footprint_widths(sensor, c, view.planes[c.swath].incidence_angle)))
         for c in sensor.channels
     )
-    chosen = view.needed(_MARGIN * widest)
-    angle = torch.from_numpy(_incidence(view, sensor.channels, chosen).astype(np.float32))
-    columns = model(scene.environment(chosen, device), angle.to(device))
-    tb = columns.mean(dim=0).expand(*view.shape, -1, -1).clone()
-    tb[torch.from_numpy(chosen).to(device)] = columns
+    angle = _incidence(view, sensor.channels)
+    tb = scene_columns(scene, model, angle, chosen=view.needed(_MARGIN * widest))
     out = {}
     for group in sensor.swaths:
         indices = [i for i, c in enumerate(sensor.channels) if c.swath == group.name]
@@ -394,14 +390,14 @@ def _write(
     seed: int,
     storm: RainMap | None,
 ) -> Path:
-    from xrain import __version__
+    from importlib.metadata import version
 
     groups = {
         name: geometry_group(view.geometries[name], view.sensor.swath_channels(name), tb)
         for name, tb in seen.items()
     }
     record = {
-        "Generator": f"xrain {__version__}",
+        "Generator": f"xrain {version("xrain")}",
         "Rain": "stochastic storm" if storm is None else "rain field",
         "Seed": str(seed),
     }
