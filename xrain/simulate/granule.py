@@ -397,7 +397,7 @@ def _write(
         for name, tb in seen.items()
     }
     record = {
-        "Generator": f"xrain {version("xrain")}",
+        "Generator": f"xrain {version('xrain')}",
         "Rain": "stochastic storm" if storm is None else "rain field",
         "Seed": str(seed),
     }
