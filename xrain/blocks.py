@@ -42,6 +42,8 @@ class Job:
         Quality bits that hold for every pixel.
     incidence : float
         Nominal earth incidence angle in degrees, where the dataset gives none.
+    given_rain : bool
+        Whether mean and quantiles hold on the condition that it rains.
     """
 
     model: Any
@@ -52,6 +54,7 @@ class Job:
     quantiles: tuple[float, ...]
     device: str
     precision: str
+    given_rain: bool = False
 
 
 @functools.lru_cache(maxsize=4)
@@ -64,7 +67,8 @@ def _engine(job: Job) -> tuple[Engine, Model]:
         job.quantiles,
         job.device,
         job.precision,
-        model.card.architecture.get("prior"),
+        model.card.prior,
+        job.given_rain,
     )
     return engine, model
 

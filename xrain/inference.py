@@ -97,6 +97,9 @@ class Engine:
     prior : sequence of float, optional
         Distribution over the rain classes in training, mixed into the quantiles of inputs that
         are unlike the training data.
+    given_rain : bool
+        Whether mean and quantiles hold on the condition that it rains: the dry class is left
+        out of them. The probability of precipitation stays.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Engine:
         device: str = "cpu",
         precision: str = "float32",
         prior: Sequence[float] | None = None,
+        given_rain: bool = False,
     ) -> None:
         import torch
 
@@ -125,6 +129,7 @@ class Engine:
         self._log_edges = torch.log(torch.tensor(config.edges)).to(device)
         self._quantiles = torch.tensor(list(quantiles), dtype=torch.float32, device=device)
         self._prior = None if prior is None else torch.tensor(list(prior), device=device)
+        self._given_rain = given_rain
         self._width = config.widths[0]
         self._tile_rows: int | None = None
 
@@ -254,16 +259,21 @@ class Engine:
         """Mean, probability and quantiles from class logits (pixel, class), as (output, pixel).
 
         Within a class the rate is spread evenly in its logarithm. Where the input is strange the
-        quantiles, not the mean, come from a mixture with the training distribution.
+        quantiles, not the mean, come from a mixture with the training distribution. Given rain,
+        mean and quantiles come from the raining classes alone, as the softmax over their logits.
         """
         import torch
 
         p = torch.softmax(logits, dim=1)
         out = p.new_empty((self.outputs, p.shape[0]))
-        torch.mv(p, self._rates, out=out[0])
         torch.sub(1.0, p[:, 0], out=out[1])
+        if self._given_rain:
+            p = _without_dry(torch.softmax(logits[:, 1:], dim=1))
+        torch.mv(p, self._rates, out=out[0])
         if self._prior is not None and bool(strange.any()):
             prior = self._prior.to(p)
+            if self._given_rain:
+                prior = _without_dry(prior[1:] / prior[1:].sum())
             p = torch.where(strange[:, None], (1 - WIDENING) * p + WIDENING * prior, p)
         if len(self._quantiles):
             out[2:] = self._quantile_rates(p)
@@ -281,6 +291,13 @@ class Engine:
         low, high = self._log_edges[before], self._log_edges[index]
         rate = torch.exp(low + share.clamp_(0, 1) * (high - low))
         return torch.where(index == 0, 0.0, rate).T
+
+
+def _without_dry(raining: torch.Tensor) -> torch.Tensor:
+    """Put a dry class of no probability before those of the raining classes."""
+    import torch
+
+    return torch.nn.functional.pad(raining, (1, 0))
 
 
 def _channels_last(network: torch.nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Sequence
 from typing import Any
@@ -98,6 +99,7 @@ def retrieve(
     device: str | None = None,
     quantiles: Sequence[float] = QUANTILES,
     precision: str = "float32",
+    given_rain: bool = False,
 ) -> xr.Dataset:
     """Retrieve surface precipitation from brightness temperatures.
 
@@ -116,6 +118,9 @@ def retrieve(
         Quantiles of the rate to return, each in (0, 1); may be empty.
     precision : {"float32", "bfloat16"}
         Arithmetic of the network.
+    given_rain : bool
+        Give the mean and the quantiles on the condition that it rains, for a comparison with
+        raining pixels alone; ``probability_of_precip`` and ``precip_flag`` stay as they are.
 
     Returns
     -------
@@ -137,6 +142,7 @@ def retrieve(
     loaded = _resolve(ds, model)
     loaded.card.require(ds)
     job, picked = _prepare(ds, loaded, levels, choose_device(device), precision)
+    job = dataclasses.replace(job, given_rain=given_rain)
     tb = ds[TB].isel({CHANNEL: picked})
     tb = tb.transpose(*(d for d in tb.dims if d != CHANNEL), CHANNEL)
     arrays = _arrays(ds, tb)
@@ -153,7 +159,8 @@ def retrieve(
             for a, b in segments(breaks, tb.shape[0])
         ]
         planes = np.concatenate(parts, axis=1) if len(parts) != 1 else parts[0]
-    return _describe(planes, tb, ds, loaded, levels)
+    out = _describe(planes, tb, ds, loaded, levels)
+    return _say_given_rain(out) if given_rain else out
 
 
 def _levels(quantiles: Sequence[float]) -> tuple[float, ...]:
@@ -298,13 +305,21 @@ def _describe(
     return out
 
 
+def _say_given_rain(rain: xr.Dataset) -> xr.Dataset:
+    """Say in the names for people that rates hold where it rains."""
+    for name in (SURFACE_PRECIP, SURFACE_PRECIP_QUANTILE):
+        if name in rain:
+            rain[name].attrs["long_name"] += " on the condition that it rains"
+    return rain
+
+
 def _provenance(ds: xr.Dataset, model: Model) -> dict[str, Any]:
-    import xrain
+    from importlib import metadata
 
     card = model.card
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     kept = ("sensor", "platform", "granule", "orbit", "simulated")
-    version = xrain.__version__
+    version = metadata.version("xrain")
     history = str(ds.attrs.get("history", ""))
     line = f"{now} xrain {version}: retrieve(model={card.name}@{card.version})"
     return {

@@ -1,0 +1,1 @@
+"""What a model is worth: scores on real matched pixels and on simulated swaths."""

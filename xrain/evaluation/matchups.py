@@ -1,0 +1,180 @@
+"""Score a model on real matched pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SAMPLE, SURFACE_PRECIP, TB
+from xrain.errors import FileFormatError, InputError
+from xrain.evaluation.analogue import choose_channels
+from xrain.evaluation.scorecard import Pixels, Settings, scorecard
+from xrain.evaluation.surfaces import dataset_surfaces
+from xrain.models.store import Model, load_model
+from xrain.retrieval import retrieve
+from xrain.sensors import get_sensor, list_sensors
+
+__all__ = ["PHASE", "matched_days", "model_inputs", "open_matchups", "score_matchups"]
+
+PHASE = "phase"
+QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+
+
+def open_matchups(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Read a file of matched pixels into memory.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file, or it is no netCDF.
+    InputError
+        If it lacks ``tb(sample, channel)`` or both ``surface_precip`` and ``phase``.
+    """
+    path = Path(path)
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as ds:
+            ds = ds.load()
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path} cannot be read as a netCDF file: {error}") from error
+    return _checked(ds, str(path))
+
+
+def _checked(ds: xr.Dataset, where: str) -> xr.Dataset:
+    if TB not in ds or set(ds[TB].dims) != {SAMPLE, CHANNEL} or CHANNEL not in ds.coords:
+        raise InputError(
+            f"{where}: matched pixels need {TB}({SAMPLE}, {CHANNEL}) in K with the channel names "
+            "as a coordinate"
+        )
+    if not {SURFACE_PRECIP, PHASE} & set(ds.variables):
+        raise InputError(
+            f"{where}: there is nothing to score against; matched pixels need {SURFACE_PRECIP} "
+            f"in mm/h or {PHASE} (0 dry, 1 rain, 2 snow)"
+        )
+    if absent := [n for n in (LATITUDE, LONGITUDE) if n not in ds.variables]:
+        raise InputError(f"{where}: matched pixels need {' and '.join(absent)} in degrees")
+    return ds
+
+
+def model_inputs(ds: xr.Dataset, channels: Sequence[str] | None = None) -> xr.Dataset:
+    """Keep of a table what a model may see: brightness temperatures and positions.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        ``tb(sample, channel)``, ``latitude`` and ``longitude``; what else it holds is left out.
+    channels : sequence of str, optional
+        Names of channels to keep, or of instruments whose nearest channels to keep.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the attribute ``sensor`` of the table, else of the one instrument that has all its
+        channels by name.
+    """
+    names = [str(n) for n in ds[CHANNEL].values]
+    sensor = ds.attrs.get("sensor") or _whose(names)
+    out = xr.Dataset(
+        {TB: ds[TB]},
+        coords={LATITUDE: (SAMPLE, ds[LATITUDE].values), LONGITUDE: (SAMPLE, ds[LONGITUDE].values)},
+        attrs={"sensor": sensor} if sensor else {},
+    ).transpose(SAMPLE, CHANNEL)
+    return out if channels is None else out.isel({CHANNEL: choose_channels(channels, names)})
+
+
+def _whose(names: Sequence[str]) -> str | None:
+    owners = [s for s in list_sensors() if set(names) <= {c.name for c in get_sensor(s).channels}]
+    return owners[0] if len(owners) == 1 else None
+
+
+def matched_days(ds: xr.Dataset) -> NDArray[np.int64]:
+    """Tell the day of each pixel by one number; each pixel is its own day where none is given."""
+    if not {"month", "day"} <= set(ds.variables):
+        return np.arange(ds.sizes[SAMPLE])
+    month, day = (ds[name].values.astype(np.int64) for name in ("month", "day"))
+    return np.asarray(month * 31 + day)
+
+
+def score_matchups(
+    matchups: str | os.PathLike[str] | xr.Dataset,
+    model: str | os.PathLike[str] | Model,
+    *,
+    channels: Sequence[str] | None = None,
+    seed: int = 0,
+    bootstrap: int = 200,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Score a model on matched pixels, each a lone pixel without neighbours.
+
+    Where all pixels rain, mean and quantiles are those on the condition that it rains. The event
+    of a file with ``phase`` is phase ≥ 1, of a file with dry rates a rate of at least the
+    model's lowest class.
+
+    Parameters
+    ----------
+    matchups : path or xarray.Dataset
+        ``tb(sample, channel)``, ``latitude``, ``longitude``, ``surface_precip`` in mm/h or
+        ``phase``, and ``month`` and ``day``. Nothing but brightness temperatures and positions
+        is shown to the model.
+    model : str, path or Model
+        As for :func:`xrain.retrieve`.
+    channels : sequence of str, optional
+        Keep only these channels, or those nearest to an instrument's.
+    seed, bootstrap : int
+        Seed and number of the draws of days behind the intervals; 0 draws leave them out.
+    device : str, optional
+        Where to compute.
+
+    Returns
+    -------
+    dict
+        ``model``, ``n``, ``all``, ``ocean``, ``land`` and where it comes from; see
+        :func:`xrain.evaluation.scorecard.scorecard`.
+
+    Raises
+    ------
+    FileFormatError, InputError, UnknownChannelError, ModelError
+        If the file, the channels or the model will not do.
+    """
+    if isinstance(matchups, xr.Dataset):
+        ds, source = _checked(matchups, "the dataset"), "dataset"
+    else:
+        ds, source = open_matchups(matchups), Path(matchups).name
+    model = model if isinstance(model, Model) else load_model(model)
+    rate = ds[SURFACE_PRECIP].values.astype(float) if SURFACE_PRECIP in ds else None
+    given_rain = rate is not None and bool((rate[np.isfinite(rate)] > 0).all())
+    shown = model_inputs(ds, channels)
+    rain = retrieve(shown, model, quantiles=QUANTILES, given_rain=given_rain, device=device)
+    pixels = Pixels.from_retrieval(
+        rain,
+        rate=rate,
+        event=_events(ds, rate, given_rain, model),
+        groups=matched_days(ds),
+        surfaces=dataset_surfaces(ds),
+    )
+    settings = Settings(model.card.event_frequency, bootstrap, seed)
+    return {
+        "model": model.card.name,
+        "model_version": model.card.version,
+        "source": source,
+        "channels": [str(n) for n in shown[CHANNEL].values],
+        "given_rain": given_rain,
+        **scorecard(pixels, settings),
+    }
+
+
+def _events(
+    ds: xr.Dataset, rate: NDArray[np.float64] | None, given_rain: bool, model: Model
+) -> NDArray[np.float64] | None:
+    """1 where it rains or snows, NaN where unknown; None where a file has nothing else."""
+    if PHASE in ds:
+        phase = ds[PHASE].values.astype(float)
+        return np.where(np.isfinite(phase) & (phase >= 0), phase >= 1, np.nan)
+    if rate is None or given_rain:
+        return None
+    return np.where(np.isfinite(rate), rate >= model.card.rates[0], np.nan)
