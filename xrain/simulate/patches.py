@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xrain.errors import InputError
 from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor
+from xrain.simulate.columns import scene_columns
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
     SwathPlane,
@@ -269,17 +270,13 @@ def _same_cone(sensor: Sensor, group: SwathGroup) -> bool:
 def _grid_incidence(
     sensor: Sensor, channels: Sequence[Channel], window: _Window, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Incidence angle of every column and channel; the orbit's height makes it vary a little."""
-    rows, columns = window.shape
+    """Incidence angle of columns and channels; the orbit's height makes it vary a little."""
     if sensor.scan_type == "conical":
-        nominal = np.array([c.incidence_angle for c in channels], np.float32)
-        angle = np.broadcast_to(nominal + rng.normal(0, 0.15), (rows * columns, len(channels)))
-        return torch.from_numpy(np.ascontiguousarray(angle, dtype=np.float32))
-    x = window.first_x + np.arange(columns, dtype=np.float64) * window.spacing[1]
+        nominal = np.array([c.incidence_angle for c in channels]) + rng.normal(0, 0.15)
+        return torch.from_numpy(nominal.astype(np.float32))[None, None]
+    x = window.first_x + np.arange(window.shape[1], dtype=np.float64) * window.spacing[1]
     theta = np.minimum(cross_track_incidence(x, sensor.altitude), 72.0)
-    angle = np.broadcast_to(theta[None, :, None], (rows, columns, len(channels)))
-    flat = np.ascontiguousarray(angle, dtype=np.float32).reshape(rows * columns, len(channels))
-    return torch.from_numpy(flat)
+    return torch.from_numpy(theta.astype(np.float32))[None, :, None]
 
 
 def observe_scene(
@@ -292,15 +289,14 @@ def observe_scene(
 ) -> Patch:
     """Look at a scene through a window of the sensor's swath."""
     channels = model.channels
-    angle = _grid_incidence(sensor, channels, window, rng).to(model.device)
-    tb = model(scene.environment(device=model.device), angle)
-    tb = tb.reshape(*window.shape, len(channels), 2)
+    angle = _grid_incidence(sensor, channels, window, rng)
+    tb = scene_columns(scene, model, angle)
     planes = [window.groups[c.swath] for c in channels]
     seen = receive(tb, window.spacing, sensor, channels, planes).cpu().numpy()
     rain, land = _truth(scene, sensor, window)
     incidence = np.stack([p.incidence_angle for p in planes], axis=-1)
     if sensor.scan_type == "conical":
-        incidence = incidence + float(angle[0, 0]) - channels[0].incidence_angle
+        incidence = incidence + float(angle[0, 0, 0]) - channels[0].incidence_angle
     return Patch(
         add_noise(seen, channels, rng, calibration=calibration),
         rain,

@@ -304,7 +304,7 @@ def _surface_class(
 
 def _shared(rain: RainGrid, scale: float, common: float, rng: np.random.Generator) -> Field:
     """Draw a field of standard normal deviates of which the whole scene shares a part."""
-    field = np.sqrt(1 - common) * _noise(rain, scale, rng, 3.0)
+    field = np.sqrt(1 - common) * _noise(rain, scale, rng, 3.5)
     return np.asarray(field + np.sqrt(common) * rng.standard_normal(), np.float32)
 
 
