@@ -26,6 +26,7 @@ from xrain.sensors import Channel, Sensor, find_sensor, list_sensors
 
 Array = npt.NDArray[Any]
 
+SIMULATION: Final = "SimulationRecord"
 HEADERS: Final = ("FileHeader", "FileInfo", "InputRecord", "NavigationRecord", "XCALinfo")
 TB_FIELD: Final = "Tc"
 LATITUDE_FIELD: Final = "Latitude"
@@ -181,6 +182,9 @@ def read_header(file: h5py.File) -> dict[str, str]:
     for name in HEADERS:
         if name in file.attrs:
             out |= parse_pvl(text(file.attrs[name]))
+    if SIMULATION in file.attrs:
+        record = parse_pvl(text(file.attrs[SIMULATION]))
+        out["simulated"] = ", ".join(f"{k} {v}" for k, v in record.items() if k != "Simulated")
     return out
 
 
