@@ -15,7 +15,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["State", "draw_state", "saturated_column", "spread"]
+__all__ = ["State", "draw_state", "saturated_column", "season_of", "spread"]
 
 Array = NDArray[np.float64]
 
@@ -100,6 +100,12 @@ def saturated_column(t2m: NDArray[np.floating] | float) -> Array:
 def spread(name: str) -> float:
     """Look up a spread within 700 km of ocean: ``wind`` m s-1, ``vapor`` (log), ``lwp`` mm."""
     return float(_table()[f"spread_{name}"])
+
+
+def season_of(time: np.datetime64) -> float:
+    """Return the table's season of a time: 1 in July, −1 in January."""
+    month = int(time.astype("datetime64[M]").astype(int)) % 12 + 1
+    return float(np.cos(2 * np.pi * (month - 7) / 12))
 
 
 def draw_state(

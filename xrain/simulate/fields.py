@@ -12,8 +12,10 @@ import xarray as xr
 from xrain.conventions import ATTRIBUTES
 from xrain.errors import InputError
 from xrain.sensors import Channel, Sensor, get_sensor
+from xrain.simulate.climate import season_of
 from xrain.simulate.environment import Environment
 from xrain.simulate.forward import ForwardModel, mix_polarization
+from xrain.simulate.parameters import default_parameters
 from xrain.simulate.rain import RainGrid, convective_share
 from xrain.simulate.rain_maps import RainMap, open_rain_map
 from xrain.simulate.scenes import Place, Scene, draw_scene
@@ -127,16 +129,10 @@ def _scene(
     kind = surface or "ocean"
     latitude = float(np.median(lat)) if lat is not None else 30.0
     longitude = float(np.median(lon)) if lon is not None else 0.0
-    place = Place(latitude, longitude, 0.0, kind, _season(rain))
+    season = 1.0 if rain.time is None else season_of(rain.time)
+    place = Place(latitude, longitude, 0.0, kind, season)
     scene = draw_scene(grid, rng, place=place, surface=surface if located else kind)
     return _replaced(scene, environment) if environment is not None else scene
-
-
-def _season(rain: RainMap) -> float:
-    if rain.time is None:
-        return 1.0
-    month = int(rain.time.astype("datetime64[M]").astype(int)) % 12 + 1
-    return float(np.cos(2 * np.pi * (month - 7) / 12))
 
 
 def _replaced(scene: Scene, environment: xr.Dataset) -> Scene:
@@ -157,4 +153,11 @@ def _replaced(scene: Scene, environment: xr.Dataset) -> Scene:
             modes = np.broadcast_to(values, (*shape, modes.shape[-1])).astype(np.float32)
         else:
             variables[name] = np.broadcast_to(values, shape).astype(np.float32)
+    if "t2m" in environment and "freezing_level" not in environment:
+        lapse = default_parameters().atmosphere.lapse_rate
+        level = np.clip((variables["t2m"] - 273.15) / lapse, 0, 6)
+        variables["freezing_level"] = level.astype(np.float32)
+    if "t2m" in environment and "skin_temperature" not in environment:
+        excess = scene.variables["skin_temperature"] - scene.variables["t2m"]
+        variables["skin_temperature"] = variables["t2m"] + excess
     return Scene(scene.rain, variables, modes)

@@ -24,7 +24,7 @@ from xrain.errors import InputError
 from xrain.io.write import write_l1c
 from xrain.land import land_fraction
 from xrain.sensors import Channel, Sensor, get_sensor
-from xrain.simulate.climate import draw_state
+from xrain.simulate.climate import draw_state, season_of
 from xrain.simulate.columns import scene_columns
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
@@ -219,11 +219,6 @@ def _when(storm: RainMap | None) -> np.datetime64:
     return storm.time
 
 
-def _season(when: np.datetime64) -> float:
-    month = int(when.astype("datetime64[M]").astype(int)) % 12 + 1
-    return float(np.cos(2 * np.pi * (month - 7) / 12))
-
-
 def _centre(
     storm: RainMap | None,
     sensor: Sensor,
@@ -308,7 +303,7 @@ def _scene(
     lat, lon = (
         a.astype(np.float32) for a in tr.to_earth(view.orbit, view.x[None, :], view.y[:, None])
     )
-    season = _season(view.orbit.start)
+    season = season_of(view.orbit.start)
     if storm is None:
         warmth = float(np.cos(np.radians(centre[0])) ** 2 * 1.4 - 0.7)
         parameters = replace(

@@ -35,10 +35,8 @@ __all__ = [
 Array = NDArray[np.float64]
 
 _FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # half-power width of a Gaussian in standard deviations
-_NODES = (0.0, 1.3556262, 2.8569700)  # five-point Gauss-Hermite, probabilists' form
-_WEIGHTS = (0.53333333, 0.22207592, 0.01125741)
+_ROUND, _FEW, _MANY = 1.75, 5, 9  # elongation up to which few quadrature points are enough
 _LEVELS = 4  # footprint sizes between nadir and edge of a cross-track scan
-_SAMPLED = 1 << 16  # pixels sampled at a time
 
 
 @dataclass(frozen=True)
@@ -164,18 +162,27 @@ def footprint_average(
     turned = along < across
     step_x = np.where(turned, -plane.view_y, plane.view_x) * rest
     step_y = np.where(turned, plane.view_x, plane.view_y) * rest
+    nodes = _nodes(float(np.max(np.maximum(along, across) / np.minimum(along, across))))
     levels = _levels(minor)
     smooth = _smoothed(fields, spacing, levels)
     out = torch.zeros((fields.shape[0], *plane.x.shape), device=fields.device)
     for level, share in zip(smooth, _level_shares(minor, levels), strict=True):
         mean = torch.zeros_like(out)
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-            for sign in (1.0, -1.0) if node else (1.0,):
-                x = plane.x + sign * node * step_x
-                y = plane.y + sign * node * step_y
-                mean += weight * _sample(level, spacing, x, y)
+        for node, weight in nodes:
+            x, y = plane.x + node * step_x, plane.y + node * step_y
+            mean += weight * _sample(level, spacing, x, y)
         out += mean * torch.as_tensor(share, dtype=torch.float32, device=fields.device)
     return out
+
+
+def _nodes(elongation: float) -> list[tuple[float, float]]:
+    """Points and weights of the Gauss-Hermite quadrature along the long axis."""
+    if elongation < 1.01:
+        return [(0.0, 1.0)]
+    count = _FEW if elongation <= _ROUND else _MANY
+    points, weights = np.polynomial.hermite_e.hermegauss(count)
+    share = weights / weights.sum()
+    return [(float(p), float(w)) for p, w in zip(points, share, strict=True)]
 
 
 def _levels(minor: Array) -> Array:
