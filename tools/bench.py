@@ -1,0 +1,244 @@
+"""Measure speed and memory as ratios within one run: ``make bench``.
+
+Times are the best of several turns taken in alternation, so that a busy machine disturbs both
+sides of a ratio alike. Nothing here is a test: the figures depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TURNS = 5
+SCANS = 2963
+"""Scans of a full GMI granule."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number and what it should be."""
+
+    name: str
+    value: float
+    unit: str
+    target: str = ""
+
+
+def best_times(*calls: Callable[[], Any], turns: int = TURNS) -> list[float]:
+    """Shortest time in seconds of each call, taken in turns after one warm-up."""
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(turns + 1):
+        for call, taken in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            if turn:
+                taken.append(time.perf_counter() - start)
+    return [min(taken) for taken in times]
+
+
+def read_raw(path: Path, names: dict[str, list[str]]) -> list[Any]:
+    """Read arrays with h5py alone."""
+    import h5py
+
+    with h5py.File(path) as file:
+        return [file[group][name][()] for group, found in names.items() for name in found]
+
+
+def bench_reading(path: Path) -> list[Figure]:
+    """Time opening and loading a granule against h5py reading the same arrays."""
+    import h5py
+    import xarray as xr
+
+    names: dict[str, list[str]] = {}
+    with h5py.File(path) as file:
+        for group in file:
+            found: list[str] = []
+            file[group].visititems(
+                lambda name, item, found=found: (
+                    found.append(name) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+            names[group] = found
+
+    def tree() -> None:
+        with xr.open_datatree(path, engine="gpm-l1c") as opened:
+            opened.load()
+
+    def grid() -> None:
+        with xr.open_dataset(path, engine="gpm-l1c") as opened:
+            opened.load()
+
+    raw, as_tree, as_grid = best_times(lambda: read_raw(path, names), tree, grid)
+    return [
+        Figure("h5py reads a full GMI granule", raw, "s"),
+        Figure("open_datatree and load / h5py", as_tree / raw, "×", "≤ 1.2"),
+        Figure(
+            "open_dataset and load, groups brought together / h5py", as_grid / raw, "×", "≤ 1.2"
+        ),
+    ]
+
+
+def any_model() -> Any:
+    """Load the packaged model for GMI, or else make a small random one."""
+    from xrain.models.store import list_models, load_model
+    from xrain.testing import tiny_model
+
+    return load_model("gmi-unet") if "gmi-unet" in list_models() else tiny_model("gmi", seed=1)
+
+
+def bench_retrieval(path: Path) -> list[Figure]:
+    """Time `retrieve` on loaded data against the bare network on the same pixels."""
+    import torch
+
+    import xrain
+    from xrain.models.unet import stack_planes
+    from xrain.sensors import get_sensor
+
+    model = any_model()
+    with xrain.open_l1c(path) as opened:
+        ds = opened.load()
+    network = model.network.fold(get_sensor("gmi").channels).to(memory_format=torch.channels_last)
+    stride = network.config.stride
+    tb = torch.from_numpy(ds["tb"].values)[None]
+    tb = torch.nn.functional.pad(tb, (0, 0, 0, -tb.shape[2] % stride, 0, -tb.shape[1] % stride))
+    angle, land = torch.full(tb.shape[:3], 52.8), torch.zeros(tb.shape[:3])
+
+    def bare(rows: int) -> None:
+        with torch.inference_mode():
+            for start in range(0, tb.shape[1], rows):
+                part = slice(start, start + rows)
+                network(stack_planes(tb[:, part], angle[:, part], land[:, part]))
+
+    tiles = [functools.partial(bare, rows) for rows in (64, 256, 1024)]
+    whole, *alone = best_times(lambda: xrain.retrieve(ds, model), *tiles)
+    return [
+        Figure(f"bare network, {model.card.name}, full GMI granule", min(alone), "s"),
+        Figure("retrieve / bare network", whole / min(alone), "×", "≤ 1.15"),
+    ]
+
+
+def run_apart(code: str) -> float:
+    """Run code in a new process; it prints one number."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def bench_memory(folder: Path) -> list[Figure]:
+    """Measure peak memory of a lazy retrieval of one granule and of four joined."""
+    from xrain.testing import write_fake_l1c
+
+    step = np.timedelta64(SCANS * 1875, "ms")
+    first = np.datetime64("2020-07-01T00:00:00", "ms")
+    for k in range(4):
+        write_fake_l1c(folder / f"m{k}.HDF5", "gmi", scans=SCANS, start=first + k * step)
+    figures = []
+    for count in (1, 4):
+        paths = [str(folder / f"m{k}.HDF5") for k in range(count)]
+        code = f"""
+import resource, sys, xrain
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import bench
+ds = xrain.open_l1c({paths!r}, chunks={{}})
+mean = xrain.retrieve(ds, bench.any_model())["surface_precip"].mean().compute()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+"""
+        peak = run_apart(code)
+        figures.append(
+            Figure(f"peak memory, lazy retrieval, granules: {count}", peak, "GB", "≤ 1.5")
+        )
+    return figures
+
+
+def bench_import() -> list[Figure]:
+    """Time what importing the package adds to importing xarray."""
+    code = """
+import time, xarray
+start = time.perf_counter()
+import xrain
+print(time.perf_counter() - start)
+"""
+    return [
+        Figure("import xrain after xarray", min(run_apart(code) for _ in range(3)), "s", "≤ 0.5")
+    ]
+
+
+def bench_simulator() -> list[Figure]:
+    """Count columns and scenes per second on this machine's CPU, and columns on its GPU."""
+    import torch
+
+    from xrain.sensors import get_sensor
+    from xrain.simulate.forward import Environment, ForwardModel
+    from xrain.simulate.patches import training_patches
+
+    channels = get_sensor("gmi").channels
+    figures = []
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        count = 1 << (13 if device == "cpu" else 20)
+        rate = torch.linspace(0.1, 30, count, device=device)
+        columns = Environment.derive(rain_rate=rate, t2m=295.0, device=device)
+        model = ForwardModel(channels, device=device)
+
+        def simulate(model: Any = model, columns: Any = columns) -> None:
+            model(columns)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+
+        (taken,) = best_times(simulate, turns=3)
+        speed = count * len(channels) / taken / 1e6
+        name = f"raining columns × channels on {device}"
+        figures.append(
+            Figure(name, speed, "million/s", "≥ 28.6 on a GPU" if device == "cuda" else "")
+        )
+    start = time.perf_counter()
+    scenes = sum(1 for _ in training_patches("gmi", 128, 8, seed=1))
+    figures.append(
+        Figure("128 × 128 GMI scenes", scenes / (time.perf_counter() - start), "/s", "≥ 5")
+    )
+    return figures
+
+
+def main() -> None:
+    """Run everything, or what is named, and print a table or JSON."""
+    parts = ("reading", "retrieval", "memory", "import", "simulator")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], help="by default all")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    wanted = options.parts or parts
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as name:
+        from xrain.testing import write_fake_l1c
+
+        folder = Path(name)
+        if {"reading", "retrieval"} & set(wanted):
+            path = write_fake_l1c(folder / "full.HDF5", "gmi", scans=SCANS)
+        calls: dict[str, Callable[[], list[Figure]]] = {
+            "reading": lambda: bench_reading(path),
+            "retrieval": lambda: bench_retrieval(path),
+            "memory": lambda: bench_memory(folder),
+            "import": bench_import,
+            "simulator": bench_simulator,
+        }
+        for part in wanted:
+            for figure in calls[part]():
+                figures.append(figure)
+                if not options.json:
+                    aim = f"  (aim {figure.target})" if figure.target else ""
+                    print(f"{figure.name:<58} {figure.value:8.2f} {figure.unit}{aim}", flush=True)
+    if options.json:
+        print(json.dumps([asdict(f) for f in figures], indent=2))
+
+
+if __name__ == "__main__":
+    main()
