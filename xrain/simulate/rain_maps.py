@@ -301,12 +301,13 @@ def sample_map(
 
 def _interpolated(rate: Field, row: Array, column: Array) -> Field:
     """Bilinear interpolation that keeps NaN to the cells nearest to it."""
-    known = np.nan_to_num(rate)
-    weight = np.isfinite(rate).astype(np.float32)
+    inside = (row >= -0.5) & (row <= rate.shape[0] - 0.5)
+    inside &= (column >= -0.5) & (column <= rate.shape[1] - 0.5)
     where = np.stack([row, column])
-    value = ndimage.map_coordinates(known, where, order=1, mode="constant", cval=0.0)
-    seen = ndimage.map_coordinates(weight, where, order=1, mode="constant", cval=0.0)
-    out = np.where(seen >= 0.5, value / np.maximum(seen, 0.5), np.nan)
+    weight = np.isfinite(rate).astype(np.float32)
+    value = ndimage.map_coordinates(np.nan_to_num(rate), where, order=1, mode="nearest")
+    seen = ndimage.map_coordinates(weight, where, order=1, mode="nearest")
+    out = np.where(inside & (seen >= 0.5), value / np.maximum(seen, 0.5), np.nan)
     return np.asarray(np.maximum(out, 0.0), np.float32)
 
 
