@@ -425,14 +425,15 @@ def smooth_onto(
     here, there = _finite(reference), _finite(source)
     if not (here.any() and there.any()):
         return out
-    sigma = max(_spacing(reference), _spacing(source)) / np.sqrt(8 * np.log(2)) * 1000
+    # pyresample's weight is exp(-(r / sigma)²), half at half the width
+    sigma = max(_spacing(reference), _spacing(source)) / np.sqrt(4 * np.log(2)) * 1000
     to = SwathDefinition(reference.longitude[here], reference.latitude[here])
     for k in range(values.shape[2]):
         use = there & np.isfinite(values[..., k])
         if use.any():
             grid = SwathDefinition(source.longitude[use], source.latitude[use])
             out[here, k] = kd_tree.resample_gauss(
-                grid, values[..., k][use], to, 3 * sigma, sigma, neighbours=16, fill_value=np.nan
+                grid, values[..., k][use], to, 2 * sigma, sigma, neighbours=64, fill_value=np.nan
             )
     out[~nearest.found] = np.nan
     return out

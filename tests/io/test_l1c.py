@@ -138,10 +138,14 @@ def test_scan_time_without_milliseconds_with_a_leap_second_and_missing(gmi):
     with h5py.File(gmi, "r+") as file:
         stamp = file["S1/ScanTime"]
         for key, values in {
-            "Year": [2016, 2016, -9999, 2017], "Month": [12, 12, -99, 1],
-            "DayOfMonth": [31, 31, -99, 1], "Hour": [23, 23, -99, 0], "Minute": [59, 59, -99, 0], "Second": [59, 60, -99, 0],
+            "Year": [2016, 2016, -9999, 2017],
+            "Month": [12, 12, -99, 1],
+            "DayOfMonth": [31, 31, -99, 1],
+            "Hour": [23, 23, -99, 0],
+            "Minute": [59, 59, -99, 0],
+            "Second": [59, 60, -99, 0],
             "MilliSecond": [7, 999, -9999, -9999],
-        }.items():  # fmt: skip
+        }.items():
             stamp[key][:4] = values
     with l1c.open_file(gmi) as file:
         time = l1c.read_time(file, "S1", slice(0, 4))

@@ -70,11 +70,9 @@ class L1CBackendEntrypoint(BackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the name is one that the archive gives to level 1C granules."""
-        try:
-            name = os.path.basename(os.fspath(filename_or_obj))
-        except TypeError:
+        if not isinstance(filename_or_obj, str | os.PathLike):
             return False
-        return bool(_NAME.match(name))
+        return bool(_NAME.match(os.path.basename(os.fspath(filename_or_obj))))
 
 
 def _drop(dataset: xr.Dataset, names: str | Iterable[str] | None) -> xr.Dataset:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xrain.conventions import CHANNEL, SCAN, TIME
@@ -69,18 +70,21 @@ def open_l1c(
 def join(parts: list[xr.Dataset]) -> xr.Dataset:
     """Join swaths of one radiometer along ``scan``, in order of time, without doubles.
 
+    A variable that only some of them have is left out.
+
     Raises
     ------
     InputError
         If sensor, platform, grid or channels differ.
     """
     _require_one_radiometer(parts)
-    ordered = sorted(parts, key=_first_time)
+    shared = set.intersection(*(set(p.variables) for p in parts))
+    ordered = sorted((p.drop_vars(set(p.variables) - shared) for p in parts), key=_first_time)
     kept, last = [], np.datetime64("NaT", "ns")
     for part in ordered:
         time = part[TIME].values
         new = ~(time <= last)
-        kept.append(part if new.all() else part.isel({SCAN: np.flatnonzero(new)}))
+        kept.append(part.isel({SCAN: _as_slice(np.flatnonzero(new))}))
         if (~np.isnat(time)).any():
             last = np.fmax(last, np.nanmax(time))
     out = xr.concat(
@@ -95,6 +99,13 @@ def join(parts: list[xr.Dataset]) -> xr.Dataset:
     out.attrs["granule"] = ", ".join(str(p.attrs.get("granule", "")) for p in ordered)
     out.set_close(partial(_close_all, parts))
     return out
+
+
+def _as_slice(rows: npt.NDArray[np.intp]) -> slice | npt.NDArray[np.intp]:
+    """Rows that follow one another as a slice, which keeps the chunks of the file."""
+    if rows.size and rows[-1] - rows[0] == rows.size - 1:
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
 
 
 def _close_all(parts: list[xr.Dataset]) -> None:

@@ -7,6 +7,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import h5py
@@ -183,15 +184,10 @@ class SwathSource:
                 out[..., k] = self.bring(layouts[i], rows, l1c.read_quality, QUALITY_FILL)
         return out
 
-    def field(self, name: str) -> Callable[[slice], Array]:
-        """Return a reader of one field of the reference group, as float32 with NaN."""
-        group = self.reference.name
-
-        def read(rows: slice) -> Array:
-            values = self.read(l1c.read_field, group, name, rows)
-            return values[..., 0] if values.ndim == 3 else values
-
-        return read
+    def field(self, name: str, rows: slice) -> Array:
+        """One field of the reference group, as float32 with NaN."""
+        values = self.read(l1c.read_field, self.reference.name, name, rows)
+        return values[..., 0] if values.ndim == 3 else values
 
 
 def _as_slice(index: list[int]) -> slice | list[int]:
@@ -324,7 +320,7 @@ def swath_dataset(
         array = LazyArray((*grid, len(layouts)), np.int8, source.quality, by_last=True)
         data[QUALITY] = _variable((SCAN, PIXEL, SWATH), array, QUALITY, chunks)
     if l1c.GLINT_FIELD in group.fields:
-        array = LazyArray(grid, np.float32, source.field(l1c.GLINT_FIELD))
+        array = LazyArray(grid, np.float32, partial(source.field, l1c.GLINT_FIELD))
         data["sun_glint_angle"] = _variable((SCAN, PIXEL), array, "sun_glint_angle", chunks)
     data |= _reference_fields(source, grid, chunks)
 
@@ -364,11 +360,11 @@ def _reference_fields(
     out = {}
     for name, field in l1c.PIXEL_FIELDS.items():
         if field in fields:
-            array = LazyArray(grid, np.float32, source.field(field))
+            array = LazyArray(grid, np.float32, partial(source.field, field))
             out[name] = _variable((SCAN, PIXEL), array, name, chunks)
     for name, field in l1c.SCAN_FIELDS.items():
         if field in fields:
-            array = LazyArray(grid[:1], np.float32, source.field(field))
+            array = LazyArray(grid[:1], np.float32, partial(source.field, field))
             out[name] = _variable((SCAN,), array, name, chunks)
     return out
 
@@ -379,7 +375,7 @@ def _coordinates(
     group = source.reference
     out = {
         name: _variable(
-            (SCAN, PIXEL), LazyArray(grid, np.float32, source.field(field)), name, chunks
+            (SCAN, PIXEL), LazyArray(grid, np.float32, partial(source.field, field)), name, chunks
         )
         for name, field in ((LATITUDE, l1c.LATITUDE_FIELD), (LONGITUDE, l1c.LONGITUDE_FIELD))
     }
