@@ -12,6 +12,7 @@ serves them all. What a radiometer can say about rain depends on what it can see
 # A field of rain on a grid of about 4 km. Any rain rate on a grid would do: a radar composite,
 # for instance.
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -21,19 +22,20 @@ import xarray as xr
 import xrain
 from xrain.plotting import plot_rain, plot_side_by_side
 from xrain.simulate.granule import simulate_granule, truth_path
-from xrain.simulate.rain import stochastic_rain
+from xrain.simulate.rain import StormParameters, stochastic_rain
 
-grid = stochastic_rain((300, 330), (4.0, 4.0), seed=11)
+drawn = StormParameters.draw(np.random.default_rng(1), warmth=0.5)
+drawn = dataclasses.replace(drawn, wet_fraction=0.22, outer_scale=500.0)
+grid = stochastic_rain((240, 260), (4.0, 4.0), seed=1, parameters=drawn)
 storm = xr.DataArray(
     grid.rate,
-    {"latitude": 20 + 0.036 * np.arange(300), "longitude": 129 + 0.038 * np.arange(330)},
+    {"latitude": 6 + 0.036 * np.arange(240), "longitude": 129 + 0.038 * np.arange(260)},
     ("latitude", "longitude"),
     "rain_rate",
     {"units": "mm h-1"},
 )
-extent = (129.0, 141.5, 20.0, 30.8)
-points = storm.stack(sample=("latitude", "longitude")).reset_index("sample")
-figure = plot_rain(points.to_dataset(), variable="rain_rate", extent=extent, title="The storm")
+extent = (129.0, 138.9, 6.0, 14.6)
+figure = plot_rain(storm.to_dataset(), variable="rain_rate", extent=extent, title="The storm")
 
 # %%
 # Ten granules

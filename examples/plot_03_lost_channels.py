@@ -61,7 +61,7 @@ ax.barh(list(rain), widths, color="#92d6db", label="width of the 5–95 % interv
 ax.barh(list(rain), errors, height=0.35, color="#61479f", label="mean absolute error")
 ax.invert_yaxis()
 ax.set_xlabel("mm/h, where it rains more than 0.5 mm/h")
-ax.legend()
+figure.legend(loc="outside upper center", ncols=2)
 
 # %%
 # A failing line

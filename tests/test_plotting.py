@@ -190,6 +190,18 @@ def test_cells_torn_by_the_edge_of_a_global_map_are_left_out() -> None:
     assert all(b.width < 5 for b, m in zip(boxes, masked, strict=True) if not m)
 
 
+def test_granules_that_do_not_adjoin_are_not_joined_by_long_cells() -> None:
+    far = make_rain((33.0, 165.0))
+    ds = xr.concat([make_rain(), far.assign_coords(time=far.time + np.timedelta64(1, "D"))], "scan")
+    figure = plotting.plot_rain(ds, borders=False, legend=False)
+    drawn = mesh(figure)
+    masked = np.ma.getmaskarray(drawn.get_array()).ravel()
+    widths = np.array([p.get_extents().width for p in drawn.get_paths()])
+    assert masked.sum() == 50
+    assert widths[masked].max() > 30
+    assert widths[~masked].max() < 0.5
+
+
 def test_missing_values_and_positions_are_not_drawn() -> None:
     ds = make_rain()
     ds["surface_precip"][5:10] = np.nan
@@ -362,6 +374,9 @@ def test_side_by_side_shares_extent_and_colour_bar() -> None:
     assert first.get_xlim() == second.get_xlim()
     assert first.get_ylim() == second.get_ylim()
     assert len(bars) == 1
+    two["b"].surface_precip.attrs["long_name"] = "true rain"
+    *_, bar = plotting.plot_side_by_side(two).axes
+    assert bar.get_ylabel() == "surface precip (mm/h)"
     two["c"] = make_rain().drop_vars(["latitude", "longitude"])
     with pytest.raises(InputError, match="others have not"):
         plotting.plot_side_by_side(two)

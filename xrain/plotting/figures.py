@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xrain.conventions import SURFACE_PRECIP, TB
+from xrain.conventions import SURFACE_PRECIP
 from xrain.errors import InputError
 from xrain.plotting.maps import (
     Extent,
@@ -19,6 +19,7 @@ from xrain.plotting.maps import (
     corners,
     draw_background,
     frame,
+    jumps,
     project,
     projection_of,
     view_of,
@@ -228,13 +229,18 @@ def _common_view(panels: Sequence[Panel], extent: Extent | None) -> View | None:
 
 
 def _common_styles(panels: Sequence[Panel]) -> list[Style]:
-    """Styles of the panels; those of one variable and label share theirs, except of Tb."""
+    """Styles of the panels; rain of one name shares its own, and thus one colour bar."""
     styles = [style_of(p.values) for p in panels]
-    for i, panel in enumerate(panels):
-        for j in range(i):
-            same = panels[j].values.name == panel.values.name != TB
-            if same and styles[j].label == styles[i].label and styles[j].dry:
-                styles[i] = styles[j]
+    shared: dict[object, list[int]] = {}
+    for i, (panel, style) in enumerate(zip(panels, styles, strict=True)):
+        if style.dry:
+            shared.setdefault(panel.values.name, []).append(i)
+    for name, members in shared.items():
+        style = styles[members[0]]
+        if len({styles[i].label for i in members}) > 1:
+            style = replace(style, label=f"{str(name).replace('_', ' ')} (mm/h)")
+        for i in members:
+            styles[i] = style
     return styles
 
 
@@ -245,9 +251,9 @@ def _new_axes(panels: Sequence[Panel], view: View | None, projection: Any) -> tu
     columns = _columns(count)
     rows = math.ceil(count / columns)
     shape = _image_shape(panels[0]) if view is None else view.shape
-    width = 7.5 if count == 1 else 4.6 if view is None or not view.is_wide else 6.0
+    width = 7.5 if count == 1 else 3.4 if columns > 3 else 4.6
     width = width * min(1.0, 1.25 / shape) if shape > 1.25 else width
-    height = width * min(max(shape, 0.35), 1.8) + (0.9 if count == 1 else 1.1 if rows == 1 else 0.6)
+    height = width * min(max(shape, 0.35), 1.8) + (0.9 if count == 1 else 1.1 if rows == 1 else 0.3)
     crs = None
     if view is not None:
         crs = projection if projection is not None else projection_of(view)
@@ -260,8 +266,8 @@ def _columns(count: int) -> int:
     """Choose the number of columns that leaves the fewest places empty, at most five."""
     if count <= 3:
         return count
-    root = math.sqrt(count)
-    return min(range(2, 6), key=lambda columns: (-count % columns, abs(columns - root)))
+    least = min(math.ceil(math.sqrt(count)), 5)
+    return min(range(least, 6), key=lambda columns: (-count % columns, columns))
 
 
 def _image_shape(panel: Panel) -> float:
@@ -313,6 +319,9 @@ def _draw_points(
 def _draw_cells(
     axes: Any, view: View, lat: Array, lon: Array, numbers: Any, options: dict[str, Any]
 ) -> Any:
+    gaps = jumps(lat, lon)
+    lat, lon = (np.insert(a, gaps, np.nan, axis=0) for a in (lat, lon))
+    numbers = np.ma.masked_invalid(np.insert(numbers.filled(np.nan), gaps, np.nan, axis=0))
     x, y = project(axes, view, *corners(lat, lon))
     if view.pole:
         frame(axes, x, y)

@@ -21,6 +21,9 @@ REGIONAL: Final = 45.0
 """Maps narrower than this, in degrees, take their coast from the land mask of 0.1 degrees: the
 coastline at 1:110 million is too coarse there."""
 
+JUMP: Final = 5.0
+"""Steps between scans longer than so many usual ones are gaps, not cells."""
+
 _COAST: Final = "physical/ne_110m_coastline.shp"
 _LAND: Final = "physical/ne_110m_land.shp"
 _BORDERS: Final = "cultural/ne_110m_admin_0_boundary_lines_land.shp"
@@ -308,6 +311,27 @@ def _detailed_coast(axes: Any, view: View) -> None:
     x, y = project(axes, view, lat, lon + view.center)
     axes.contourf(x, y, land, [0.5, 1.01], colors=[LAND_COLOR], zorder=0.5)
     axes.contour(x, y, land, [0.5], colors=[COAST_COLOR], linewidths=0.7, zorder=3)
+
+
+def jumps(latitude: Array, longitude: Array) -> NDArray[np.intp]:
+    """Find the scans before which the swath jumps, as between granules that do not adjoin.
+
+    Parameters
+    ----------
+    latitude, longitude : array of shape (scan, pixel)
+        Centres in degrees; NaN where unknown.
+
+    Returns
+    -------
+    array of int
+        Indices of scans that lie more than `JUMP` times the usual step from the one before.
+    """
+    lat, lon = (np.deg2rad(a[:, a.shape[1] // 2]) for a in (latitude, longitude))
+    xyz = np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
+    step = np.linalg.norm(np.diff(xyz, axis=1), axis=0)
+    known = step[np.isfinite(step)]
+    usual = float(np.median(known)) if known.size else 0.0
+    return np.flatnonzero(step > JUMP * max(usual, 1e-6)) + 1
 
 
 def corners(latitude: Array, longitude: Array) -> tuple[Array, Array]:

@@ -1,0 +1,120 @@
+"""The documentation as a reader sees it: built, and drawn by a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sphinx_gallery", reason="the docs extra is not installed")
+from matplotlib.image import imread
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("plot_*.py"))
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="no documentation beside the tests"),
+]
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the pages with warnings as errors; the gallery runs only its first example."""
+    source = tmp_path_factory.mktemp("docs")
+    for name in ("docs", "examples", "xrain"):
+        ignore = shutil.ignore_patterns("_build", "gallery", "generated", "__pycache__")
+        if name == "xrain":
+            (source / name).symlink_to(ROOT / name)
+        else:
+            shutil.copytree(ROOT / name, source / name, ignore=ignore)
+    shutil.copy(ROOT / "CHANGELOG.md", source)
+    out = source / "html"
+    options = ["-W", "--keep-going", "-q", "-b", "html"]
+    options += ["-D", "sphinx_gallery_conf.filename_pattern=plot_01_"]
+    command = [sys.executable, "-m", "sphinx", *options, str(source / "docs"), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return out
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Callable[[Path], np.ndarray]:
+    """Draw a page in a browser, from disk and without a network."""
+    if BROWSER is None:
+        pytest.skip("no chromium: install it to see the pages drawn")
+
+    def draw(page: Path) -> np.ndarray:
+        shot = tmp_path / f"{page.stem}.png"
+        flags = [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars",
+            "--window-size=1200,1600", f"--user-data-dir={tmp_path / 'profile'}",
+            f"--screenshot={shot}",
+        ]  # fmt: skip
+        subprocess.run(
+            [str(BROWSER), *flags, page.as_uri()], capture_output=True, check=True, timeout=120
+        )
+        return (imread(shot)[..., :3] * 255).round().astype(int)
+
+    return draw
+
+
+def colors(image: np.ndarray) -> int:
+    """Count the distinct colours, coarsely."""
+    return len(np.unique((image // 16).reshape(-1, 3), axis=0))
+
+
+def test_every_sensor_and_command_is_on_its_page(pages: Path) -> None:
+    from typer.main import get_command
+
+    from xrain.cli import app
+    from xrain.sensors import get_sensor, list_sensors
+
+    sensors = (pages / "reference" / "sensors.html").read_text()
+    for name in list_sensors():
+        missing = [c.name for c in get_sensor(name).channels if c.name not in sensors]
+        assert not missing, name
+    commands = (pages / "reference" / "cli.html").read_text()
+    for name in get_command(app).commands:
+        assert f">xrain {name}<" in commands
+
+
+def test_every_public_name_is_in_the_reference(pages: Path) -> None:
+    import xrain
+
+    page = (pages / "reference" / "api.html").read_text()
+    missing = [name for name in xrain.__all__ if f"xrain.{name}" not in page]
+    assert not missing
+
+
+def test_no_page_fetches_anything_but_formulas(pages: Path) -> None:
+    for page in pages.rglob("*.html"):
+        found = re.findall(
+            r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text()
+        )
+        assert not [url for url in found if "mathjax" not in url], page
+
+
+def test_gallery_page_holds_its_pictures(pages: Path) -> None:
+    page = (pages / "gallery" / f"{EXAMPLES[0]}.html").read_text()
+    names = re.findall(r'src="\.\./_images/(sphx_glr_plot_01[^"]+\.png)"', page)
+    assert len(names) >= 4
+    for name in names:
+        assert colors((imread(pages / "_images" / name)[..., :3] * 255).astype(int)) > 8
+
+
+@pytest.mark.parametrize("name", ["index", f"gallery/{EXAMPLES[0]}"])
+def test_page_is_drawn(pages: Path, photograph: Callable[[Path], np.ndarray], name: str) -> None:
+    image = photograph(pages / f"{name}.html")
+    assert image.shape == (1600, 1200, 3)
+    assert colors(image) > 40
+    paper = (image > 240).all(-1).mean()
+    assert 0.3 < paper < 0.97
