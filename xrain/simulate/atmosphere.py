@@ -105,14 +105,18 @@ def _vapour(environment: Environment, columns: dict[str, Tensor], p: Parameters)
 
 
 def _cloud(environment: Environment, height: Tensor, dz: Tensor, p: Parameters) -> Tensor:
-    """Cloud liquid in g m-3, spread over a layer around the cloud's depth."""
+    """Cloud liquid in g m-3: the given path in a low layer, that of rain up to the frost."""
     c = p.cloud
-    path = c.liquid_floor + c.liquid_scale * (environment.cloud_liquid + 1e-6) ** c.liquid_exponent
-    path = path + c.rain_liquid * torch.sqrt(environment.rain_rate)
-    path = path * torch.exp(c.liquid_spread * environment.cloud - 0.5 * c.liquid_spread**2)
-    middle = c.base + 0.5 * c.depth
-    shape = torch.exp(-0.5 * ((height - middle) / (0.5 * c.depth)) ** 2)
-    return path * shape / (shape * dz).sum(0).clamp_min(1e-6)
+    given = c.liquid_floor + c.liquid_scale * (environment.cloud_liquid + 1e-6) ** c.liquid_exponent
+    low = torch.exp(-0.5 * ((height - c.base - 0.5 * c.depth) / (0.5 * c.depth)) ** 2)
+    raining = c.rain_liquid * environment.rain_rate**c.rain_exponent
+    top = environment.freezing_level.clamp_min(0.5) + c.rain_overshoot
+    tall = torch.sigmoid((height - 0.5 * c.base) / 0.3) * torch.sigmoid((top - height) / 0.4)
+    drawn = torch.exp(c.liquid_spread * environment.cloud - 0.5 * c.liquid_spread**2)
+    return drawn * (
+        given * low / (low * dz).sum(0).clamp_min(1e-6)
+        + raining * tall / (tall * dz).sum(0).clamp_min(1e-6)
+    )
 
 
 def build_columns(environment: Environment, layers: int, parameters: Parameters) -> Columns:

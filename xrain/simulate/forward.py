@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from xrain.simulate import radiative as rt
 from xrain.simulate.atmosphere import Columns, build_columns
 from xrain.simulate.environment import Environment, draw_unknowns
 from xrain.simulate.gases import GasAbsorption
-from xrain.simulate.hydrometeors import CloudAbsorption, IceOptics, RainOptics
+from xrain.simulate.hydrometeors import CloudAbsorption, IceOptics, Optics, RainOptics
 from xrain.simulate.parameters import Parameters, default_parameters
 from xrain.simulate.precipitation import ice_profile, rain_profile
 from xrain.simulate.surface import SurfaceModel
@@ -54,6 +56,64 @@ def mix_polarization(
     return tb[..., 0] + (tb[..., 1] - tb[..., 0]) * horizontal
 
 
+class ScalableOptics(Protocol):
+    """Optical properties of columns in which the extinction of ice can be multiplied."""
+
+    @property
+    def planck(self) -> Tensor:
+        """Temperature of the layer boundaries in K, (layer + 1, N, 1)."""
+
+    def scaled(self, ice_share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Delta-scaled thickness, albedo and asymmetry, (layer, N, band)."""
+
+
+@dataclass(frozen=True)
+class ColumnOptics:
+    """Optical properties of layered columns, layers leading, (layer, N, channel).
+
+    Attributes
+    ----------
+    planck : Tensor, (layer + 1, N, 1)
+        Temperature of the layer boundaries in K.
+    clear : Tensor, (layer, N, channel)
+        Optical thickness of gases and cloud.
+    rain, ice : Optics
+        Of the layers below and above the freezing level.
+    warm_depth, cold_depth : Tensor, (layer, N, 1)
+        Their depths in km.
+    """
+
+    planck: Tensor
+    clear: Tensor
+    rain: Optics
+    ice: Optics
+    warm_depth: Tensor
+    cold_depth: Tensor
+
+    def scaled(self, ice_share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Delta-scaled thickness, albedo and asymmetry with the ice's extinction multiplied."""
+        rain = self.rain.extinction * self.warm_depth
+        ice = self.ice.extinction * (self.cold_depth * ice_share)
+        particles = torch.cat([rain, ice])
+        tau = self.clear + particles
+        albedo = torch.cat([self.rain.albedo, self.ice.albedo]) * particles / tau
+        return rt.delta_scale(tau, albedo, torch.cat([self.rain.asymmetry, self.ice.asymmetry]))
+
+
+def _distinct_bands(channels: Sequence[Channel]) -> tuple[list[Channel], list[int]]:
+    """Channels that differ in more than polarisation, and the place of each channel in them."""
+    keys: dict[tuple[object, ...], int] = {}
+    chosen: list[Channel] = []
+    places: list[int] = []
+    for c in channels:
+        key = (c.frequency, c.sideband_offsets, c.bandwidth, c.incidence_angle, c.swath)
+        if key not in keys:
+            keys[key] = len(chosen)
+            chosen.append(c)
+        places.append(keys[key])
+    return chosen, places
+
+
 class ForwardModel:
     """Brightness temperatures in V and H for a list of channels.
 
@@ -84,17 +144,20 @@ class ForwardModel:
         block: int | None = None,
     ) -> None:
         self.channels = tuple(channels)
+        channels, places = _distinct_bands(self.channels)
+        self._places = torch.tensor(places, device=device)
+        self._first = torch.tensor([places.index(k) for k in range(len(channels))], device=device)
         self.layers = layers
         self.parameters = parameters or default_parameters()
         self.device = torch.device(device)
-        self._gases = GasAbsorption(channels, device)
-        self._rain = RainOptics(channels, device)
-        self._ice = IceOptics(channels, device)
-        self._liquid = CloudAbsorption(channels, device)
+        self.gases = GasAbsorption(channels, device)
+        self.rain = RainOptics(channels, device)
+        self.ice = IceOptics(channels, device)
+        self.liquid = CloudAbsorption(channels, device)
         self._surface = SurfaceModel(channels, self.parameters, device)
         frequency = torch.tensor([c.frequency for c in channels], device=device)
-        self.sky = rt.cosmic_background(frequency)
-        self._nominal = torch.tensor([c.incidence_angle for c in channels], device=device)
+        self._sky = rt.cosmic_background(frequency)
+        self._nominal = torch.tensor([c.incidence_angle for c in self.channels], device=device)
         self._block = block or (1024 if self.device.type == "cpu" else 1 << 20)
         self._solve = torch.compile(self._scatter, dynamic=True) if compile else self._scatter
 
@@ -122,12 +185,13 @@ class ForwardModel:
             for start in range(0, index.numel(), self._block):
                 chunk = index[start : start + self._block]
                 parts.append((chunk, solve(environment.select(chunk), mu[chunk])))
-        out = torch.empty((count, len(self.channels), 2), device=self.device)
+        out = torch.empty((count, len(self._first), 2), device=self.device)
         for chunk, tb in parts:
             out = out.index_copy(0, chunk, tb)
-        return out
+        return out[:, self._places]
 
     def _cosines(self, angle: Tensor | None, count: int) -> Tensor:
+        """Cosines of the incidence angle, (N, distinct band)."""
         if angle is None:
             angle = self._nominal
         if angle.ndim == 1 and angle.shape[0] == count and angle is not self._nominal:
@@ -135,12 +199,12 @@ class ForwardModel:
         angle = angle.to(self.device).float().expand(count, len(self.channels))
         if bool((angle < 0).any() | (angle > 75).any()):
             raise InputError("incidence_angle must lie within 0–75 degrees")
-        return torch.cos(torch.deg2rad(angle))
+        return torch.cos(torch.deg2rad(angle[:, self._first]))
 
     def _absorption(self, columns: Columns) -> Tensor:
         """Optical thickness of gases and cloud, (layer, N, channel)."""
-        k = self._gases(columns.pressure, columns.temperature, columns.vapour)
-        k = k + self._liquid(columns.cloud, columns.temperature.clamp(235.0, 305.0))
+        k = self.gases(columns.pressure, columns.temperature, columns.vapour)
+        k = k + self.liquid(columns.cloud, columns.temperature)
         return k * columns.thickness[..., None]
 
     def clear_atmosphere(
@@ -150,7 +214,14 @@ class ForwardModel:
 
         Rain and ice are left out; the angle is as in a call of the model.
         """
-        return self._emission(environment, self._cosines(incidence_angle, len(environment)))
+        parts = self._emission(environment, self._cosines(incidence_angle, len(environment)))
+        up, down, through = (x[:, self._places] for x in parts)
+        return up, down, through
+
+    @property
+    def sky(self) -> Tensor:
+        """Effective cosmic background of each channel in K."""
+        return self._sky[self._places]
 
     def _emission(self, environment: Environment, mu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         columns = build_columns(environment, self.layers, self.parameters)
@@ -160,82 +231,58 @@ class ForwardModel:
     def _clear(self, environment: Environment, mu: Tensor) -> Tensor:
         up, down, through = self._emission(environment, mu)
         emissivity = self._surface(environment, mu)
-        sky = self._surface.reflected_sky(environment, down, through, self.sky)
+        sky = self._surface.reflected_sky(environment, down, through, self._sky)
         skin = environment.skin_temperature[:, None, None]
         ground = emissivity * skin + (1.0 - emissivity) * sky
         return up[..., None] + through[..., None] * ground
 
+    def optics(self, environment: Environment) -> ColumnOptics:
+        """Optical properties of raining columns in the distinct bands, before delta scaling."""
+        columns = build_columns(environment, self.layers, self.parameters)
+        rain = rain_profile(environment, columns, self.rain, self.parameters)
+        ice = ice_profile(environment, columns, self.parameters)
+        warm = columns.warm
+        return ColumnOptics(
+            columns.level_temperature[..., None],
+            self._absorption(columns),
+            self.rain(rain.content, rain.diameter, rain.temperature),
+            self.ice(ice.content, ice.diameter, ice.temperature, ice.density),
+            columns.thickness[:warm, :, None],
+            columns.thickness[warm:, :, None],
+        )
+
     def _scatter(self, environment: Environment, mu: Tensor) -> Tensor:
-        p = self.parameters
-        columns = build_columns(environment, self.layers, p)
-        gas = self._absorption(columns)
-        tau_r, sca_r, g_r = self._rain_optics(environment, columns)
-        tau_i, sca_i, g_i = self._ice_optics(environment, columns)
-        planck = columns.level_temperature[..., None]
+        return self._radiance(self.optics(environment), environment, mu)
+
+    def from_optics(
+        self,
+        optics: ScalableOptics,
+        environment: Environment,
+        incidence_angle: Tensor | None = None,
+    ) -> Tensor:
+        """Brightness temperature (N, channel, 2) of columns whose optics are given.
+
+        The environment supplies the surface alone; optics are in the distinct bands.
+        """
+        mu = self._cosines(incidence_angle, len(environment))
+        return self._radiance(optics, environment, mu)[:, self._places]
+
+    def _radiance(self, optics: ScalableOptics, environment: Environment, mu: Tensor) -> Tensor:
         emissivity = self._surface(environment, mu)
         skin = environment.skin_temperature[:, None]
-        warm = columns.warm
-
-        def combine(scale: float) -> tuple[Tensor, Tensor, Tensor]:
-            tau = gas.clone()
-            tau[:warm] += tau_r
-            tau[warm:] += scale * tau_i
-            sca = torch.cat([sca_r, scale * sca_i])
-            albedo = sca / tau
-            return rt.delta_scale(tau, albedo, torch.cat([g_r, g_i]))
-
-        mean = combine(1.0)
+        sky = self._sky.expand_as(mu)
         i0, i1 = rt.diffuse_field(
-            *mean, planck, emissivity.mean(-1), skin, self.sky.expand_as(gas[0])
+            *optics.scaled(1.0), optics.planck, emissivity.mean(-1), skin, sky
         )
         field = torch.stack(i0), torch.stack(i1)
-        ratio = p.ice.polarization_ratio
-        bands = [
-            self._observe(environment, k, combine(s), planck, field, emissivity, mu)
-            for k, s in enumerate((2.0 / (1.0 + ratio), 2.0 * ratio / (1.0 + ratio)))
-        ]
+        ratio = self.parameters.ice.polarization_ratio
+        bands = []
+        for pol, share in enumerate((2.0 / (1.0 + ratio), 2.0 * ratio / (1.0 + ratio))):
+            e = emissivity[..., pol]
+
+            def ground(down: Tensor, through: Tensor, e: Tensor = e, pol: int = pol) -> Tensor:
+                reflected = self._surface.reflected_sky(environment, down, through, self._sky)
+                return e * skin + (1.0 - e) * reflected[..., pol]
+
+            bands.append(rt.slant_radiance(optics.scaled(share), optics.planck, field, mu, ground))
         return torch.stack(bands, dim=-1)
-
-    def _observe(
-        self,
-        environment: Environment,
-        pol: int,
-        optics: tuple[Tensor, Tensor, Tensor],
-        planck: Tensor,
-        field: tuple[Tensor, Tensor],
-        emissivity: Tensor,
-        mu: Tensor,
-    ) -> Tensor:
-        """Radiance of one polarisation (0 V, 1 H) along the slant path."""
-        tau, albedo, g = optics
-        i0, i1 = field
-        weights = rt.slant_weights(tau, mu)
-        low = (planck[:-1], i0[:-1], i1[:-1])
-        high = (planck[1:], i0[1:], i1[1:])
-        down = rt.path_down(
-            rt.scattering_source(albedo, g, *low, -mu),
-            rt.scattering_source(albedo, g, *high, -mu),
-            weights,
-            torch.zeros_like(mu),
-        )
-        through = torch.prod(weights[0], dim=0)
-        sky = self._surface.reflected_sky(environment, down, through, self.sky)[..., pol]
-        e = emissivity[..., pol]
-        return rt.path_up(
-            rt.scattering_source(albedo, g, *low, mu),
-            rt.scattering_source(albedo, g, *high, mu),
-            weights,
-            e * environment.skin_temperature[:, None] + (1.0 - e) * sky,
-        )
-
-    def _rain_optics(self, environment: Environment, columns: Columns) -> tuple[Tensor, ...]:
-        profile = rain_profile(environment, columns, self._rain, self.parameters)
-        optics = self._rain(profile.content, profile.diameter, profile.temperature)
-        tau = optics.extinction * columns.thickness[: columns.warm, :, None]
-        return tau, tau * optics.albedo, optics.asymmetry
-
-    def _ice_optics(self, environment: Environment, columns: Columns) -> tuple[Tensor, ...]:
-        profile = ice_profile(environment, columns, self.parameters)
-        optics = self._ice(profile.content, profile.diameter, profile.temperature, profile.density)
-        tau = optics.extinction * columns.thickness[columns.warm :, :, None]
-        return tau, tau * optics.albedo, optics.asymmetry

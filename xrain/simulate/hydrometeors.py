@@ -180,6 +180,6 @@ class CloudAbsorption:
 
     def __call__(self, content: Tensor, temperature: Tensor) -> Tensor:
         """Absorption in km-1, (..., channel), of liquid in g m-3 at a temperature in K."""
-        x = _powers((temperature - 273.0) / 30.0, 3)
+        x = _powers((temperature.clamp(233.0, 305.0) - 273.0) / 30.0, 3)
         terms = torch.stack(x, dim=-1)
         return content.unsqueeze(-1) * torch.exp(terms @ self._coefficients.to(terms.dtype))

@@ -54,6 +54,8 @@ class CloudParameters:
     liquid_floor: float
     liquid_spread: float
     rain_liquid: float
+    rain_exponent: float
+    rain_overshoot: float
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class IceParameters:
 
     content: float
     exponent: float
+    saturation: float
     scale_spread: float
     log10_nw: float
     density_snow: float

@@ -62,6 +62,7 @@ def ice_profile(environment: Environment, columns: Columns, parameters: Paramete
     base = i.content * (rate + 1e-6) ** i.exponent * environment.ice_scale
     base = base * ((environment.cloud_ice + 2e-3) / 0.052) ** i.cloud_ice_exponent
     base = base * (1.0 + (i.land_factor - 1.0) * environment.land_fraction)
+    base = base / (1.0 + base / i.saturation)
     depth = (i.depth + i.depth_growth * torch.log1p(rate)) * torch.exp(
         i.depth_spread * environment.rain_top
     )
