@@ -201,24 +201,24 @@ def stochastic_rain(
     area = gaussian_field(shape, spacing, p.outer_scale, 3.8, rng, **shared)
     texture = gaussian_field(shape, spacing, p.outer_scale / 3, 3.0, rng, **shared)
     cells = gaussian_field(shape, spacing, p.cell_scale, 4.4, rng)
-    occurrence = np.sqrt(1 - p.texture**2) * area + p.texture * texture
+    occurrence = float(np.sqrt(1 - p.texture**2)) * area + p.texture * texture
     stratiform = _tail_rates(occurrence, p.wet_fraction, p.median_rate, p.spread, WET)
     core = 0.75 * cells + 0.66 * occurrence
     convective = _tail_rates(core, p.wet_fraction * p.convective_share, p.convective_rate, 0.7, 1.0)
     total = stratiform + convective
-    share = convective / np.maximum(total, 1e-6)
+    share = convective / np.maximum(total, np.float32(1e-6))
     return RainGrid(total, share, spacing)
 
 
 def _tail_rates(field: Field, fraction: float, median: float, spread: float, least: float) -> Field:
     """Map the upper tail of a field to lognormal rates cut off below `least`, zero elsewhere."""
     if fraction * field.size < 1:
-        return np.zeros_like(field)
+        return np.zeros(field.shape, np.float32)
     rank = _gaussian_rank(field)
     inside = rank > 1 - fraction
     below = special.ndtr(np.log(least / median) / spread)
     level = below + (1 - below) * (rank[inside] - (1 - fraction)) / fraction
-    rates = np.zeros_like(field)
+    rates = np.zeros(field.shape, np.float32)
     rates[inside] = np.exp(np.log(median) + spread * special.ndtri(np.minimum(level, 1 - 2e-5)))
     return rates
 
