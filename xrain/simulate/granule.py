@@ -25,7 +25,6 @@ from xrain.io.write import write_l1c
 from xrain.land import land_fraction
 from xrain.sensors import Channel, Sensor, get_sensor
 from xrain.simulate.climate import draw_state, season_of
-from xrain.simulate.columns import scene_columns
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
     SwathPlane,
@@ -44,6 +43,7 @@ from xrain.simulate.orbit import (
     orbit_over,
     scan_geometry,
 )
+from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.radar import write_radar_granule
 from xrain.simulate.rain import RainGrid, StormParameters, convective_share, stochastic_rain
 from xrain.simulate.rain_maps import RainMap, open_rain_map, place_map, sample_map

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from xrain.errors import InputError
 from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor
-from xrain.simulate.columns import scene_columns
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
     SwathPlane,
@@ -30,6 +29,7 @@ from xrain.simulate.instrument import (
     truth_channel,
 )
 from xrain.simulate.orbit import Orbit, scan_angles
+from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.rain import RainGrid, StormParameters, stochastic_rain
 from xrain.simulate.scenes import Scene, draw_place, draw_scene
 from xrain.simulate.track import moved
