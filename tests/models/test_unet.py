@@ -1,0 +1,170 @@
+"""The network: folding, reach, missing channels, and the planes that it looks at."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from xrain.errors import ModelError
+from xrain.models.unet import (
+    AUXILIARY,
+    ConstellationUNet,
+    UNetConfig,
+    class_rates,
+    describe,
+    load_network,
+    stack_planes,
+)
+from xrain.sensors import get_sensor, list_sensors
+from xrain.testing import tiny_model
+
+CONFIGS = [
+    UNetConfig(widths=(3, 4), edges=(0.1, 1.0), hidden=4),
+    UNetConfig(widths=(3, 4, 5), blocks=2, edges=(0.1, 1.0), hidden=4),
+    UNetConfig(widths=(2, 2, 2, 2), edges=(0.1, 1.0, 10.0), hidden=4),
+]
+
+
+def planes_of(channels: int, rows: int, pixels: int, seed: int = 0) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    tb = rng.uniform(150, 290, (1, rows, pixels, channels)).astype("f4")
+    tb[rng.random(tb.shape) < 0.1] = np.nan
+    angle = rng.uniform(0, 60, tb.shape[:3]).astype("f4")
+    land = rng.uniform(0, 1, tb.shape[:3]).astype("f4")
+    return stack_planes(*(torch.from_numpy(x) for x in (tb, angle, land)))
+
+
+@pytest.mark.parametrize("name", list_sensors())
+def test_the_folded_network_is_the_network(name):
+    channels = get_sensor(name).channels
+    network = tiny_model(seed=2).network
+    planes = planes_of(len(channels), 16, 24)
+    whole = network(planes, describe(channels))
+    folded = network.fold(channels)(planes)
+    assert whole.std() > 0.01
+    torch.testing.assert_close(folded, whole, atol=1e-5, rtol=1e-5)
+
+
+def positive(config: UNetConfig) -> ConstellationUNet:
+    """Network in which every change passes: nothing negative, so that no unit is ever off."""
+    torch.manual_seed(0)
+    network = ConstellationUNet(config)
+    for name, tensor in network.named_parameters():
+        tensor.data = torch.rand_like(tensor) * 0.1 if name.startswith("trunk") else tensor.data
+    network.bias.data.fill_(1.0)
+    return network
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: str(c.widths))
+@pytest.mark.parametrize("axis", [2, 3])
+def test_the_network_looks_exactly_as_far_as_its_reach(config, axis):
+    channels = get_sensor("MHS").channels
+    network = positive(config).double()
+    network.maker.float()
+    size = [1, 2 * (len(channels) + len(AUXILIARY)), config.stride, config.stride]
+    size[axis] = 2 * config.halo + 3 * config.stride
+    kernel = torch.rand(config.widths[0], size[1], 3, 3).double()
+    farthest = 0
+    for at in range(config.halo, config.halo + config.stride):
+        planes = torch.rand(size, dtype=torch.float64, requires_grad=True)
+        first = torch.nn.functional.conv2d(planes, kernel, padding=1)
+        answer = network.trunk(first).select(axis, at).sum()
+        (slope,) = torch.autograd.grad(answer, planes)
+        seen = torch.nonzero(slope.abs().amax(dim=[d for d in range(4) if d != axis]))
+        farthest = max(farthest, int((seen - at).abs().max()))
+    assert farthest == config.reach
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, UNetConfig()], ids=lambda c: str(c.widths))
+def test_the_halo_covers_the_reach_in_whole_strides(config):
+    assert config.halo % config.stride == 0
+    assert config.reach <= config.halo < config.reach + config.stride
+
+
+def test_a_missing_channel_is_as_one_that_was_never_there():
+    channels = get_sensor("GMI").channels
+    network = tiny_model(seed=3).network
+    rng = np.random.default_rng(1)
+    tb = torch.from_numpy(rng.uniform(150, 290, (1, 16, 16, 13)).astype("f4"))
+    angle, land = torch.full((1, 16, 16), 52.8), torch.zeros(1, 16, 16)
+    kept = [0, 1, 4, 7, 12]
+    holes = torch.full_like(tb, torch.nan)
+    holes[..., kept] = tb[..., kept]
+    whole = network.fold(channels)(stack_planes(holes, angle, land))
+    part = network.fold([channels[i] for i in kept])(stack_planes(tb[..., kept], angle, land))
+    torch.testing.assert_close(whole, part, atol=1e-5, rtol=1e-5)
+
+
+def test_the_order_of_channels_does_not_matter():
+    channels = get_sensor("TMI").channels
+    network = tiny_model(seed=4).network
+    tb = torch.rand(1, 16, 16, len(channels)) * 100 + 180
+    angle, land = torch.full((1, 16, 16), 52.8), torch.ones(1, 16, 16)
+    one = network.fold(channels)(stack_planes(tb, angle, land))
+    other = network.fold(channels[::-1])(stack_planes(tb.flip(3), angle, land))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_folding_takes_a_copy():
+    channels = get_sensor("MHS").channels
+    network = tiny_model(seed=5).network
+    folded = network.fold(channels)
+    before = folded.stem.weight.clone()
+    with torch.no_grad():
+        network.bias += 1
+        network.maker[-1].bias += 1
+    torch.testing.assert_close(folded.stem.weight, before)
+
+
+def test_planes_are_scaled_values_and_masks():
+    tb = torch.tensor([230.0, 270.0, torch.nan]).view(1, 1, 1, 3)
+    planes = stack_planes(tb, torch.full((1, 1, 1), 60.0), torch.full((1, 1, 1), torch.nan))
+    want = [0.0, 1.0, 0.0, (0.5 - 0.6) * 3, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0]
+    assert planes[0, :, 0, 0].tolist() == pytest.approx(want, abs=1e-6)
+    assert planes_of(4, 8, 8).is_contiguous(memory_format=torch.channels_last)
+    assert tb.isnan().any()  # the input is left alone
+
+
+def test_what_a_channel_is_told_by():
+    rows = describe(get_sensor("GMI").channels)
+    assert torch.isfinite(rows).all()
+    assert rows.abs().max() < 10
+    assert len({tuple(r) for r in rows.tolist()}) == 13
+    channel = get_sensor("GMI").channels[0]
+    for change in ({"frequency": 37.0}, {"polarization": "H"}, {"nedt": 3.0},
+                   {"sideband_offsets": (3.0,)}, {"incidence_angle": 0.0},
+                   {"footprint": (50.0, 50.0)}):  # fmt: skip
+        other = describe([dataclasses.replace(channel, **change)])[0]
+        assert not torch.allclose(other, rows[0]), change
+    same = describe([dataclasses.replace(channel, name="other", swath="S9")])[0]
+    torch.testing.assert_close(same, rows[0])
+
+
+def test_rates_of_classes_are_the_means_of_their_spread():
+    edges = (0.1, 0.5, 4.0, 60.0)
+    rates = class_rates(edges)
+    assert rates[0] == 0
+    for k, (low, high) in enumerate(itertools.pairwise(edges), 1):
+        draws = np.exp(np.linspace(np.log(low), np.log(high), 100_001))
+        assert rates[k].item() == pytest.approx(draws.mean(), rel=1e-4)
+
+
+def test_a_card_rebuilds_the_network():
+    network = tiny_model(seed=6).network
+    architecture = json.loads(json.dumps(network.config.to_dict()))
+    half = {k: v.half() for k, v in network.state_dict().items()}
+    again = load_network(architecture, half)
+    assert again.config == network.config
+    assert not again.training
+    for name, tensor in again.state_dict().items():
+        torch.testing.assert_close(tensor, half[name].float())
+    with pytest.raises(ModelError, match="unknown architecture 'transformer'"):
+        load_network({"kind": "transformer"}, half)
+    del half["bias"]
+    with pytest.raises(ModelError, match="do not fit the model card"):
+        load_network(architecture, half)
