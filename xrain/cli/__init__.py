@@ -15,6 +15,7 @@ import typer.core
 from xrain.cli.console import say_error
 from xrain.cli.granules import info, plot, retrieve
 from xrain.cli.models import app as models
+from xrain.cli.score import score
 from xrain.cli.simulation import demo, simulate, validate_simulator
 from xrain.errors import XrainError
 
@@ -63,6 +64,7 @@ app.command()(retrieve)
 app.command()(plot)
 app.add_typer(models, name="models")
 app.command()(demo)
+app.command()(score)
 app.command()(simulate)
 app.command("validate-simulator")(validate_simulator)
 

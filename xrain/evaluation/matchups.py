@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SAMPLE, SURFACE_PRECIP, TB
 from xrain.errors import FileFormatError, InputError
 from xrain.evaluation.analogue import choose_channels
-from xrain.evaluation.scorecard import Pixels, Settings, scorecard
+from xrain.evaluation.scorecard import QUANTILES, Pixels, Settings, scorecard
 from xrain.evaluation.surfaces import dataset_surfaces
 from xrain.models.store import Model, load_model
 from xrain.retrieval import retrieve
@@ -23,7 +23,6 @@ from xrain.sensors import get_sensor, list_sensors
 __all__ = ["PHASE", "matched_days", "model_inputs", "open_matchups", "score_matchups"]
 
 PHASE = "phase"
-QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
 def open_matchups(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -149,9 +148,13 @@ def score_matchups(
     rate = ds[SURFACE_PRECIP].values.astype(float) if SURFACE_PRECIP in ds else None
     given_rain = rate is not None and bool((rate[np.isfinite(rate)] > 0).all())
     shown = model_inputs(ds, channels)
-    rain = retrieve(shown, model, quantiles=QUANTILES, given_rain=given_rain, device=device)
+
+    def estimate(given_rain: bool) -> xr.Dataset:
+        return retrieve(shown, model, quantiles=QUANTILES, given_rain=given_rain, device=device)
+
     pixels = Pixels.from_retrieval(
-        rain,
+        estimate(given_rain),
+        given_rain=None if given_rain or rate is None else estimate(True),
         rate=rate,
         event=_events(ds, rate, given_rain, model),
         groups=matched_days(ds),

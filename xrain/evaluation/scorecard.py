@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,13 @@ from xrain.conventions import (
 from xrain.errors import InputError
 from xrain.evaluation import metrics
 
-__all__ = ["Pixels", "Settings", "scorecard", "to_json"]
+__all__ = ["QUANTILES", "Pixels", "Settings", "scorecard", "to_json"]
 
 Array = NDArray[np.float64]
+
+QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""Levels of the quantiles whose coverage is scored."""
+
 CENTRAL = {"coverage90": (0.05, 0.95), "coverage50": (0.25, 0.75)}
 """Central intervals whose coverage is scored, by the levels of their bounds."""
 
@@ -49,6 +53,8 @@ class Pixels:
         What belongs together when intervals are drawn, such as the day.
     surfaces : dict of str to ndarray of bool
         Masks by surface class.
+    quantiles_given_rain : dict of float to ndarray or None
+        Quantiles on the condition that it rains, where `quantiles` are not.
     """
 
     mean: Array
@@ -59,6 +65,7 @@ class Pixels:
     event: Array | None
     groups: NDArray[Any]
     surfaces: dict[str, NDArray[np.bool_]]
+    quantiles_given_rain: dict[float, Array] | None = None
 
     @classmethod
     def from_retrieval(
@@ -69,22 +76,39 @@ class Pixels:
         event: Array | None,
         groups: NDArray[Any],
         surfaces: Mapping[str, NDArray[np.bool_]],
+        given_rain: xr.Dataset | None = None,
     ) -> Pixels:
-        """Lay a retrieval out as a list of pixels, beside truths of its shape."""
+        """Lay a retrieval out as a list of pixels, beside truths of its shape.
+
+        `given_rain` is the same retrieval on the condition that it rains.
+        """
         probability = rain[PROBABILITY_OF_PRECIP].values.astype(float).ravel()
         flag = rain[PRECIP_FLAG].values.astype(float).ravel()
-        levels = [float(q) for q in rain[QUANTILE].values]
-        values = rain[SURFACE_PRECIP_QUANTILE].values.astype(float).reshape(len(levels), -1)
         return cls(
             mean=rain[SURFACE_PRECIP].values.astype(float).ravel(),
             probability=probability,
             flag=np.where(np.isnan(probability), np.nan, flag),
-            quantiles=dict(zip(levels, values, strict=True)),
+            quantiles=_quantiles(rain),
             rate=None if rate is None else rate.ravel(),
             event=None if event is None else event.ravel(),
             groups=groups.ravel(),
             surfaces={name: mask.ravel() for name, mask in surfaces.items()},
+            quantiles_given_rain=None if given_rain is None else _quantiles(given_rain),
         )
+
+    @classmethod
+    def join(cls, parts: Sequence[Pixels]) -> Pixels:
+        """Put the pixels of several swaths together, all with the same kinds of truth."""
+
+        def joined(values: list[Any]) -> Any:
+            if values[0] is None:
+                return None
+            if isinstance(values[0], dict):
+                return {k: joined([v[k] for v in values]) for k in values[0]}
+            return np.concatenate(values)
+
+        names = [f.name for f in fields(cls)]
+        return cls(**{n: joined([getattr(p, n) for p in parts]) for n in names})
 
     @property
     def scorable(self) -> NDArray[np.bool_]:
@@ -97,16 +121,19 @@ class Pixels:
 
     def pick(self, mask: NDArray[np.bool_]) -> Pixels:
         """Keep some of the pixels."""
-        return Pixels(
-            self.mean[mask],
-            self.probability[mask],
-            self.flag[mask],
-            {level: q[mask] for level, q in self.quantiles.items()},
-            None if self.rate is None else self.rate[mask],
-            None if self.event is None else self.event[mask],
-            self.groups[mask],
-            {name: m[mask] for name, m in self.surfaces.items()},
-        )
+
+        def picked(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {k: v[mask] for k, v in value.items()}
+            return None if value is None else value[mask]
+
+        return Pixels(**{f.name: picked(getattr(self, f.name)) for f in fields(self)})
+
+
+def _quantiles(rain: xr.Dataset) -> dict[float, Array]:
+    levels = [float(q) for q in rain[QUANTILE].values]
+    values = rain[SURFACE_PRECIP_QUANTILE].values.astype(float).reshape(len(levels), -1)
+    return dict(zip(levels, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -142,11 +169,12 @@ def scorecard(pixels: Pixels, settings: Settings) -> dict[str, Any]:
         ``n``; ``n_without_value``, pixels with a truth but no estimate; ``all``, ``ocean`` and
         ``land`` with ``n`` and the scores that the truth allows. A rate gives ``correlation``,
         ``rmse``, ``mae``, ``bias``, ``relative_bias``, ``coverage90``, ``coverage50`` and
-        ``quantile_coverage``; an event gives ``pod``, ``far``, ``csi`` and ``hss`` of the
-        probability > 0.5 after its prior is shifted from the model's event frequency to that of
-        the pixels, ``hss_flag`` of the flag as delivered, ``auc``, ``brier`` and ``reliability``
-        of the shifted probability. ``…_interval`` is the 95 % interval over drawn groups. What
-        is undefined, such as a correlation of one pixel, is None.
+        ``quantile_coverage`` (where it rains, on that condition); an event gives ``pod``,
+        ``far``, ``csi`` and ``hss`` of the probability > 0.5 after its prior is shifted from the
+        model's event frequency to that of the pixels, ``hss_flag`` of the flag as delivered,
+        ``auc``, ``brier`` and ``reliability`` of the shifted probability. ``…_interval`` is the
+        95 % interval over drawn groups. What is undefined, such as a correlation of one pixel,
+        is None.
     """
     good = pixels.scorable
     kept = pixels.pick(good)
@@ -182,15 +210,23 @@ def _score(pixels: Pixels, shifted: Array, settings: Settings) -> dict[str, Any]
     if pixels.rate is not None:
         bounds = [pixels.quantiles[q] for pair in CENTRAL.values() for q in pair]
         out |= _with_intervals(_rates, [pixels.mean, pixels.rate, *bounds], pixels, settings)
-        out["quantile_coverage"] = {
-            f"{level:g}": float(metrics.quantile_coverage(q, pixels.rate))
-            for level, q in pixels.quantiles.items()
-        }
+        out["quantile_coverage"] = _quantile_coverage(pixels, pixels.rate)
     if pixels.event is not None:
         arrays = [shifted, pixels.probability, pixels.flag, pixels.event]
         out |= _with_intervals(_detections, arrays, pixels, settings)
         out["reliability"] = metrics.reliability(shifted, pixels.event)
     return out
+
+
+def _quantile_coverage(pixels: Pixels, rate: Array) -> dict[str, float]:
+    """Coverage by level; where dry pixels are among them, that of rain where it rains."""
+    quantiles = pixels.quantiles
+    if pixels.quantiles_given_rain is not None:
+        quantiles = pixels.quantiles_given_rain
+        rate = np.where(pixels.event == 1, rate, np.nan)
+    return {
+        f"{level:g}": float(metrics.quantile_coverage(q, rate)) for level, q in quantiles.items()
+    }
 
 
 def _rates(mean: Array, rate: Array, *bounds: Array) -> dict[str, Array]:
