@@ -201,7 +201,7 @@ def stochastic_rain(
     area = gaussian_field(shape, spacing, p.outer_scale, 3.8, rng, **shared)
     texture = gaussian_field(shape, spacing, p.outer_scale / 3, 3.0, rng, **shared)
     cells = gaussian_field(shape, spacing, p.cell_scale, 4.4, rng)
-    occurrence = float(np.sqrt(1 - p.texture**2)) * area + p.texture * texture
+    occurrence = np.float32(np.sqrt(1 - p.texture**2)) * area + np.float32(p.texture) * texture
     stratiform = _tail_rates(occurrence, p.wet_fraction, p.median_rate, p.spread, WET)
     core = 0.75 * cells + 0.66 * occurrence
     convective = _tail_rates(core, p.wet_fraction * p.convective_share, p.convective_rate, 0.7, 1.0)
@@ -210,7 +210,9 @@ def stochastic_rain(
     return RainGrid(total, share, spacing)
 
 
-def _tail_rates(field: Field, fraction: float, median: float, spread: float, least: float) -> Field:
+def _tail_rates(
+    field: NDArray[np.floating], fraction: float, median: float, spread: float, least: float
+) -> Field:
     """Map the upper tail of a field to lognormal rates cut off below `least`, zero elsewhere."""
     if fraction * field.size < 1:
         return np.zeros(field.shape, np.float32)
@@ -223,7 +225,7 @@ def _tail_rates(field: Field, fraction: float, median: float, spread: float, lea
     return rates
 
 
-def _gaussian_rank(field: Field) -> NDArray[np.float64]:
+def _gaussian_rank(field: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the share of the field below each value, from its own mean and spread."""
     deviation = max(float(field.std()), 1e-12)
     return np.asarray(special.ndtr((field - float(field.mean())) / deviation), np.float64)

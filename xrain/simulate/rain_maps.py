@@ -217,7 +217,8 @@ def _projection(
         crs = CRS.from_user_input(text)
     except CRSError as error:
         raise InputError(f"{where}: projection {text!r} is not understood") from error
-    scale = 1e3 if str(field[field.dims[1]].attrs.get("units", "m")).startswith("k") else 1.0
+    own = 1e3 if str(field[field.dims[1]].attrs.get("units", "m")).startswith("k") else 1.0
+    scale = own / float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else own
     forth = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
 
     def to_map(lat: Array, lon: Array) -> tuple[Array, Array]:

@@ -1,0 +1,137 @@
+"""Training patches look like pieces of a real swath."""
+
+import numpy as np
+import pytest
+import torch
+
+from xrain.errors import InputError
+from xrain.sensors import get_sensor, list_sensors
+from xrain.simulate.forward import ForwardModel
+from xrain.simulate.patches import patch_at, training_patches
+from xrain.simulate.plain_cells import scene_columns
+from xrain.simulate.rain import RainGrid, stochastic_rain
+from xrain.simulate.scenes import Place, draw_scene
+
+COARSE = 10.0
+
+
+@pytest.mark.parametrize("name", list_sensors())
+def test_every_sensor_has_patches(name):
+    sensor = get_sensor(name)
+    (patch,) = training_patches(name, 32, 1, seed=3, spacing=COARSE)
+    assert patch.tb.shape == (32, 32, len(sensor.channels))
+    assert patch.tb.dtype == patch.rain.dtype == np.float32
+    assert patch.channels == sensor.channels
+    assert 40 < patch.tb.min() < patch.tb.max() < 340
+    assert patch.rain.min() >= 0
+    nominal = np.array([c.incidence_angle for c in sensor.channels])
+    if sensor.scan_type == "conical":
+        assert np.abs(patch.incidence_angle - nominal).max() < 0.8
+    else:
+        assert patch.incidence_angle.max() < 72
+        assert np.ptp(patch.incidence_angle[0, :, 0]) > 2
+    assert ((patch.land_fraction >= 0) & (patch.land_fraction <= 1)).all()
+
+
+def test_a_patch_depends_on_its_key_alone():
+    gmi = get_sensor("gmi")
+    model = ForwardModel(gmi.channels)
+    again = patch_at((7, 1), gmi, 16, model, spacing=COARSE)
+    _, second = training_patches(gmi, 16, 2, seed=7, spacing=COARSE)
+    assert np.array_equal(again.tb, second.tb)
+    assert np.array_equal(again.rain, second.rain)
+    other = patch_at((7, 2), gmi, 16, model, spacing=COARSE)
+    assert not np.array_equal(again.tb, other.tb)
+
+
+def test_channels_can_be_chosen_and_a_wrong_model_is_told():
+    names = ["10.65V", "89.0H"]
+    (patch,) = training_patches("gmi", 16, 1, channels=names, spacing=COARSE)
+    assert patch.tb.shape[2] == 2
+    assert [c.name for c in patch.channels] == names
+    model = ForwardModel(get_sensor("gmi").channels)
+    with pytest.raises(InputError, match="made for other channels"):
+        next(training_patches("gmi", 16, 1, channels=names, model=model))
+
+
+def test_a_narrow_swath_is_padded():
+    (patch,) = training_patches("mhs", 100, 1, seed=1, spacing=16.0 / 2)
+    assert patch.tb.shape[:2] == (100, 100)
+    assert np.isnan(patch.tb[:, 90:]).all()
+    assert np.isnan(patch.rain[:, 90:]).all()
+    assert np.isfinite(patch.tb[:, :90]).all()
+
+
+def _source(rate_of):
+    def source(shape, spacing, rng):
+        rate = rate_of(shape).astype(np.float32)
+        return RainGrid(rate, np.zeros_like(rate), spacing)
+
+    return source
+
+
+def test_truth_follows_the_rain_and_leaves_out_what_was_not_observed():
+    gmi = get_sensor("gmi")
+    model = ForwardModel([gmi.channel("36.64H")])
+    even = patch_at((1, 0), gmi, 16, model, rain=_source(lambda s: np.full(s, 2.5)), spacing=COARSE)
+    assert even.rain == pytest.approx(2.5, abs=1e-3)
+    dry = patch_at((1, 0), gmi, 16, model, rain=_source(np.zeros), spacing=COARSE)
+    assert (dry.rain == 0).all()
+
+    def half(shape):
+        rate = np.ones(shape)
+        rate[shape[0] // 2 :] = np.nan
+        return rate
+
+    seen = patch_at((1, 0), gmi, 16, model, rain=_source(half), spacing=COARSE)
+    assert np.isnan(seen.rain).any()
+    assert seen.rain[np.isfinite(seen.rain)] == pytest.approx(1, abs=0.01)
+    assert np.isfinite(seen.tb).all()
+
+
+def test_rain_warms_low_frequencies_over_sea_and_ice_cools_high_ones():
+    gmi = get_sensor("gmi")
+    names = ["10.65H", "18.7H", "166.0V"]
+    wet, dry = [], []
+    for patch in training_patches(gmi, 32, 24, seed=11, channels=names, spacing=COARSE):
+        sea = (patch.land_fraction < 0.01) & (patch.surface == "ocean")
+        wet.append(patch.tb[sea & (patch.rain > 2)])
+        dry.append(patch.tb[sea & (patch.rain == 0)])
+    wet, dry = np.concatenate(wet), np.concatenate(dry)
+    assert len(wet) > 50
+    assert len(dry) > 500
+    assert wet[:, 0].mean() > dry[:, 0].mean() + 10
+    assert wet[:, 1].mean() > dry[:, 1].mean() + 20
+    assert np.quantile(wet[:, 2], 0.1) < np.quantile(dry[:, 2], 0.1) - 15
+
+
+def test_plain_cells_that_share_a_column_stay_near_their_own():
+    rng = np.random.default_rng(3)
+    rain = stochastic_rain((72, 60), (5.0, 5.0), seed=rng)
+    scene = draw_scene(rain, rng, place=Place(30.0, -85.0, 20.0, "ocean", 1.0))
+    gmi = get_sensor("gmi")
+    model = ForwardModel([gmi.channel(n) for n in ("18.7H", "89.0V", "166.0V")])
+    angle = torch.tensor([c.incidence_angle for c in model.channels])
+    own = scene_columns(scene, model, angle, block=1)
+    shared = scene_columns(scene, model, angle)
+    same = torch.from_numpy(rain.rate > 0)
+    assert torch.equal(own[same], shared[same])
+    gap = (own - shared)[~same]
+    assert float(gap.mean().abs()) < 0.2
+    assert float(gap.pow(2).mean().sqrt()) < 2.5
+    assert float((own - shared).abs().amax()) > 0
+
+
+def test_cells_that_no_pixel_needs_are_not_simulated():
+    rng = np.random.default_rng(3)
+    rain = stochastic_rain((40, 40), (8.0, 8.0), seed=rng)
+    scene = draw_scene(rain, rng)
+    model = ForwardModel([get_sensor("gmi").channel("36.64V")])
+    chosen = np.zeros((40, 40), bool)
+    chosen[10:20, 5:25] = True
+    angle = torch.tensor([52.8])
+    part = scene_columns(scene, model, angle, chosen=chosen, block=1)
+    whole = scene_columns(scene, model, angle, block=1)
+    mask = torch.from_numpy(chosen)
+    assert torch.allclose(part[mask], whole[mask], atol=1e-3)
+    assert float(part[~mask].std(dim=0).max()) == 0
