@@ -113,9 +113,7 @@ def test_thick_scatterer_reflects_the_cold_sky():
 def test_layers_can_be_split_without_changing_the_result():
     tau, albedo, asymmetry = (x[:1] for x in random_optics(3))
     surface = torch.tensor(0.5), torch.tensor(290.0), torch.tensor(2.7)
-    one = lambertian(
-        rt.delta_scale(tau, albedo, asymmetry), torch.full((2, 50), 270.0), *surface
-    )
+    one = lambertian(rt.delta_scale(tau, albedo, asymmetry), torch.full((2, 50), 270.0), *surface)
     many = lambertian(
         rt.delta_scale((tau / 16).expand(16, 50), albedo.expand(16, 50), asymmetry.expand(16, 50)),
         torch.full((17, 50), 270.0),

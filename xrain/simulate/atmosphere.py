@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xrain.simulate.environment import Environment
+from xrain.simulate.environment import Environment, shallowness
 from xrain.simulate.parameters import Parameters
 
 __all__ = ["Columns", "build_columns", "saturation_vapour"]
@@ -110,7 +110,9 @@ def _cloud(environment: Environment, height: Tensor, dz: Tensor, p: Parameters) 
     given = c.liquid_floor + c.liquid_scale * (environment.cloud_liquid + 1e-6) ** c.liquid_exponent
     low = torch.exp(-0.5 * ((height - c.base - 0.5 * c.depth) / (0.5 * c.depth)) ** 2)
     raining = c.rain_liquid * environment.rain_rate**c.rain_exponent
-    top = environment.freezing_level.clamp_min(0.5) + c.rain_overshoot
+    shallow = shallowness(environment, p)
+    deep_top = environment.freezing_level.clamp_min(0.5) + c.rain_overshoot
+    top = deep_top * (1.0 - shallow) + shallow * p.rain.shallow_depth * deep_top
     tall = torch.sigmoid((height - 0.5 * c.base) / 0.3) * torch.sigmoid((top - height) / 0.4)
     drawn = torch.exp(c.liquid_spread * environment.cloud - 0.5 * c.liquid_spread**2)
     return drawn * (

@@ -12,7 +12,16 @@ from torch import Tensor
 from xrain.errors import InputError
 from xrain.simulate.parameters import Parameters, default_parameters
 
-__all__ = ["EMISSIVITY_MODES", "LAND", "OCEAN", "SEA_ICE", "SNOW", "Environment", "draw_unknowns"]
+__all__ = [
+    "EMISSIVITY_MODES",
+    "LAND",
+    "OCEAN",
+    "SEA_ICE",
+    "SNOW",
+    "Environment",
+    "draw_unknowns",
+    "shallowness",
+]
 
 OCEAN, LAND, SNOW, SEA_ICE = range(4)
 EMISSIVITY_MODES = 6
@@ -203,6 +212,16 @@ def _derive_surface(values: dict[str, Tensor], shape: torch.Size) -> None:
     values["surface"] = surface.long().expand(shape)
     if fraction is None:
         values["land_fraction"] = (values["surface"] > 0).float()
+
+
+def shallowness(environment: Environment, parameters: Parameters) -> Tensor:
+    """Between 0 (rain from ice aloft) and 1 (warm rain whose clouds end below the frost), (N,).
+
+    Decided by the deviate of the rain's depth: the less it rains, the more often rain is shallow.
+    """
+    r = parameters.rain
+    limit = r.shallow_threshold + r.shallow_rate * torch.log1p(environment.rain_rate)
+    return torch.sigmoid((-environment.rain_top - limit) / 0.25)
 
 
 def draw_unknowns(

@@ -68,6 +68,9 @@ class RainParameters:
     melting_factor: float
     melting_depth: float
     softness: float
+    shallow_threshold: float
+    shallow_rate: float
+    shallow_depth: float
 
 
 @dataclass(frozen=True)

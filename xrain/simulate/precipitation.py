@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xrain.simulate.atmosphere import Columns
-from xrain.simulate.environment import Environment
+from xrain.simulate.environment import Environment, shallowness
 from xrain.simulate.hydrometeors import RainOptics, mean_diameter
 from xrain.simulate.parameters import Parameters
 
@@ -46,6 +46,9 @@ def rain_profile(
     factor[-1] = r.melting_factor
     temperature = columns.temperature[:warm].clamp(255.0, 305.0)
     shape = temperature.shape
+    depth = 1.0 - (1.0 - r.shallow_depth) * shallowness(environment, parameters)
+    below_top = depth * environment.freezing_level - columns.height[:warm]
+    factor = factor * torch.where(depth > 0.98, 1.0, torch.sigmoid(below_top / 0.3))
     return Profile(
         factor * content, diameter.expand(shape), temperature, torch.ones_like(temperature)
     )
@@ -61,8 +64,9 @@ def ice_profile(environment: Environment, columns: Columns, parameters: Paramete
     rate = environment.rain_rate.clamp_min(0.0)
     base = i.content * (rate + 1e-6) ** i.exponent * environment.ice_scale
     base = base * ((environment.cloud_ice + 2e-3) / 0.052) ** i.cloud_ice_exponent
-    base = base * (1.0 + (i.land_factor - 1.0) * environment.land_fraction)
     base = base / (1.0 + base / i.saturation)
+    base = base * (1.0 + (i.land_factor - 1.0) * environment.land_fraction)
+    base = base * (1.0 - shallowness(environment, parameters))
     depth = (i.depth + i.depth_growth * torch.log1p(rate)) * torch.exp(
         i.depth_spread * environment.rain_top
     )
