@@ -259,25 +259,35 @@ class Engine:
         """Mean, probability and quantiles from class logits (pixel, class), as (output, pixel).
 
         Within a class the rate is spread evenly in its logarithm. Where the input is strange the
-        quantiles, not the mean, come from a mixture with the training distribution. Given rain,
-        mean and quantiles come from the raining classes alone, as the softmax over their logits.
+        quantiles, not the mean, are spread by a mixture with the training distribution. Given
+        rain, mean and quantiles come from the raining classes alone, as the softmax over their
+        logits.
         """
         import torch
 
         p = torch.softmax(logits, dim=1)
         out = p.new_empty((self.outputs, p.shape[0]))
-        torch.sub(1.0, p[:, 0], out=out[1])
+        torch.sub(1.0, p[:, 0], out=out[1]).clamp_(min=0.0)
         if self._given_rain:
             p = _without_dry(torch.softmax(logits[:, 1:], dim=1))
         torch.mv(p, self._rates, out=out[0])
-        if self._prior is not None and bool(strange.any()):
-            prior = self._prior.to(p)
-            if self._given_rain:
-                prior = _without_dry(prior[1:] / prior[1:].sum())
-            p = torch.where(strange[:, None], (1 - WIDENING) * p + WIDENING * prior, p)
         if len(self._quantiles):
             out[2:] = self._quantile_rates(p)
+            if self._prior is not None and bool(strange.any()):
+                out[2:, strange] = self._widened(out[2:, strange], p[strange], self._prior)
         return out
+
+    def _widened(self, own: torch.Tensor, p: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
+        """Quantiles (quantile, pixel) moved outward to those of a mixture with the prior."""
+        import torch
+
+        prior = prior.to(p)
+        if self._given_rain:
+            prior = _without_dry(prior[1:] / prior[1:].sum())
+        mixed = self._quantile_rates((1 - WIDENING) * p + WIDENING * prior)
+        level = self._quantiles[:, None]
+        outward = torch.where(level < 0.5, torch.minimum(own, mixed), torch.maximum(own, mixed))
+        return torch.where(level == 0.5, own, outward)
 
     def _quantile_rates(self, p: torch.Tensor) -> torch.Tensor:
         """Return rates (quantile, pixel) where the cumulated probabilities reach the quantiles."""

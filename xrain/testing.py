@@ -215,13 +215,14 @@ def tiny_model(
         name="tiny",
         version=1,
         summary="Fake model for tests.",
-        architecture=config.to_dict() | ({} if prior is None else {"prior": list(prior)}),
+        architecture=config.to_dict(),
         rates=_TINY_EDGES,
         inputs=tuple(CardChannel.from_channel(c) for c in channels),
         ranges=dict.fromkeys(every, (100.0, 310.0)),
         sensor=sensor.name if sensor is not None else None,
         halo=config.halo,
         stride=config.stride,
+        prior=None if prior is None else tuple(prior),
     )
     return Model(card, _known_network(config) if seed is None else _random_network(config, seed))
 
@@ -258,6 +259,7 @@ def _known_network(config: UNetConfig) -> ConstellationUNet:
     weights = dict(network.named_parameters())
     for tensor in weights.values():
         tensor.zero_()
+    network.trunk.add_module("norm", torch.nn.Identity())
     halves = torch.tensor([1.0, -1.0])
     kernels = weights["maker.4.bias"].view(2, config.widths[0], 3, 3)
     kernels[0, :, 1, 1] = halves * math.sqrt(9 * 13)
