@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,17 +119,16 @@ def matchup_environment(
     known = np.all([np.isfinite(v) for v in columns.values()], axis=0)
     known &= np.isfinite(data["tb"].values).all(axis=1)
     index = np.flatnonzero(known)
-    columns["elevation"] = _values(data, "elevation", 0.0).clip(-400.0, 6000.0) * 1e-3
+    columns["elevation"] = _values(data, "elevation", 0.0).clip(-400.0, 6000.0) * np.float32(1e-3)
     for name in ("cloud_liquid", "cloud_ice"):
         columns[name] = columns[name].clip(0.0)
     fraction = columns["land_fraction"]
-    columns["land_fraction"] = np.where(
-        fraction > 0.99, 1.0, np.where(fraction < 0.01, 0, fraction)
-    )
+    fraction[fraction > 0.99] = 1.0
+    fraction[fraction < 0.01] = 0.0
 
     def pick(values: NDArray[np.generic]) -> Tensor:
         return torch.as_tensor(values[index])
 
     surface = pick(surface_kind(data))
-    given = {k: pick(v.astype(np.float32)) for k, v in columns.items()}
+    given: dict[str, Any] = {k: pick(v) for k, v in columns.items()}
     return Environment.derive(surface=surface, **given), index
