@@ -20,7 +20,7 @@ from xrain.plotting import plot_rain, plot_side_by_side
 from xrain.simulate.granule import simulate_granule, truth_path
 
 folder = Path(tempfile.mkdtemp())
-path = simulate_granule("gmi", folder / "granule.HDF5", seed=5, surface="ocean", scans=120)
+path = simulate_granule("gmi", folder / "granule.HDF5", seed=5, place=(14.0, 150.0), scans=120)
 ds = xr.open_dataset(path, engine="gpm-l1c").load()
 truth = xr.open_dataset(truth_path(path))
 

@@ -22,7 +22,7 @@ import xrain
 from xrain.simulate.granule import simulate_granule, truth_path
 
 folder = Path(tempfile.mkdtemp())
-path = simulate_granule("gmi", folder / "granule.HDF5", seed=5, surface="ocean", scans=60)
+path = simulate_granule("gmi", folder / "granule.HDF5", seed=5, place=(14.0, 150.0), scans=60)
 gmi = xr.open_dataset(path, engine="gpm-l1c").load()
 
 swath = gmi.tb.sel(channel=["18.7V", "36.64V", "89.0V", "89.0H", "183.31+-7V"])

@@ -316,7 +316,7 @@ def test_title_says_that_a_granule_is_simulated() -> None:
 
 
 def test_title_names_sensor_time_and_model() -> None:
-    title = plotting.plot_rain(make_rain()).axes[0].get_title()
+    title = plotting.plot_rain(make_rain()).axes[0].get_title().replace("\n", " · ")
     assert title == "GMI on GPM · 2020-07-01 23:50–2020-07-02 00:29 UTC · gmi-unet 1"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -191,19 +192,19 @@ def _figure(
     if ax is not None and len(panels) > 1:
         raise InputError(f"{len(panels)} panels do not fit into one axes: leave out 'ax'")
     view = _common_view(panels, extent)
+    styles = _common_styles(panels)
     if ax is None:
-        figure, axes = _new_axes(panels, view, projection)
+        figure, axes = _new_axes(panels, styles, view, projection)
     else:
         figure, axes = ax.figure, [ax]
-    styles = _common_styles(panels)
     drawn = []
     for panel, style, one in zip(panels, styles, axes, strict=True):
         drawn.append(_draw(one, panel, style, view, borders))
         one.set_title(panel.title, fontsize=10)
     if above and len(axes) == 1:
-        axes[0].set_title(above, fontsize=11)
+        axes[0].set_title(_fit(above, axes[0].bbox.width / figure.dpi), fontsize=10.5)
     elif above:
-        figure.suptitle(above, fontsize=12)
+        figure.suptitle(_fit(above, figure.get_figwidth()), fontsize=12)
     if legend:
         _legends(figure, axes, drawn, styles)
     return figure
@@ -228,6 +229,18 @@ def _common_view(panels: Sequence[Panel], extent: Extent | None) -> View | None:
     return view_of(lat, lon)
 
 
+def _fit(text: str, inches: float) -> str:
+    """Break a title between its parts where it is wider than the figure."""
+    lines = [""]
+    for part in text.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if lines[-1] and len(longer) > 11 * inches:
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
 def _common_styles(panels: Sequence[Panel]) -> list[Style]:
     """Styles of the panels; rain of one name shares its own, and thus one colour bar."""
     styles = [style_of(p.values) for p in panels]
@@ -244,22 +257,34 @@ def _common_styles(panels: Sequence[Panel]) -> list[Style]:
     return styles
 
 
-def _new_axes(panels: Sequence[Panel], view: View | None, projection: Any) -> tuple[Any, list[Any]]:
+def _new_axes(
+    panels: Sequence[Panel], styles: Sequence[Style], view: View | None, projection: Any
+) -> tuple[Any, list[Any]]:
+    """Make a figure that its maps fill, whatever their shape."""
     import matplotlib.pyplot as plt
 
     count = len(panels)
     columns = _columns(count)
     rows = math.ceil(count / columns)
-    shape = _image_shape(panels[0]) if view is None else view.shape
-    width = 7.5 if count == 1 else 3.4 if columns > 3 else 4.6
-    width = width * min(1.0, 1.25 / shape) if shape > 1.25 else width
-    height = width * min(max(shape, 0.35), 1.8) + (0.9 if count == 1 else 1.1 if rows == 1 else 0.3)
+    shape = min(max(_image_shape(panels[0]) if view is None else view.shape, 0.3), 1.8)
+    width = 6.2 if count == 1 else 3.0 if columns > 3 else 4.0
+    width *= min(1.0, math.sqrt(1.3 / shape))
+    shared = len({id(style) for style in styles}) == 1
+    beside = 1.3 + 0.09 * max(map(_widest_label, styles)) if shared else 0.2
+    below = 0.55 if shared else 1.25
     crs = None
     if view is not None:
         crs = projection if projection is not None else projection_of(view)
-    figure = plt.figure(figsize=(columns * width + 0.8, rows * height), layout="constrained")
+    size = (columns * (width + 0.5) + beside, rows * (width * shape + below) + 0.35)
+    figure = plt.figure(figsize=size, layout="constrained")
     axes = [figure.add_subplot(rows, columns, i + 1, projection=crs) for i in range(count)]
     return figure, axes
+
+
+def _widest_label(style: Style) -> int:
+    """Count the letters of the longest line beside the colour bar beyond those of a number."""
+    lines = [line for text in style.tick_labels or () for line in text.splitlines()]
+    return max((len(line) - 4 for line in lines), default=0)
 
 
 def _columns(count: int) -> int:
@@ -351,10 +376,11 @@ def _legends(figure: Any, axes: list[Any], drawn: list[Any], styles: list[Style]
         style = styles[members[0]]
         own = [axes[i] for i in members]
         bar = figure.colorbar(
-            drawn[members[0]], ax=own, extend=style.extend, shrink=0.85, pad=0.02, aspect=28,
+            drawn[members[0]], ax=own, extend=style.extend, shrink=0.95, pad=0.02, aspect=28,
             location="right" if len(axes) == 1 or len(members) > 1 else "bottom",
         )  # fmt: skip
-        bar.set_label(style.label, fontsize=9)
+        length = max(bar.ax.bbox.width, bar.ax.bbox.height) / figure.dpi
+        bar.set_label(textwrap.fill(style.label, max(int(13 * length), 20)), fontsize=9)
         if style.ticks is not None:
             bar.set_ticks(style.ticks, labels=style.tick_labels)
         bar.ax.tick_params(labelsize=8)
