@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrain.conventions import QUALITY_FLAGS, match_channels
+from xrain.detector import Detector, choose_detector, is_one_number
 from xrain.inference import Engine
 from xrain.land import land_fraction
 from xrain.models.store import Model, load_model
@@ -58,7 +59,7 @@ class Job:
 
 
 @functools.lru_cache(maxsize=4)
-def _engine(job: Job) -> tuple[Engine, Model]:
+def _engine(job: Job) -> tuple[Engine, Model, Detector | None]:
     """Make an engine once per process."""
     model = load_model(job.model) if isinstance(job.model, str) else job.model
     engine = Engine(
@@ -70,7 +71,7 @@ def _engine(job: Job) -> tuple[Engine, Model]:
         model.card.prior,
         job.given_rain,
     )
-    return engine, model
+    return engine, model, choose_detector(model.card.detector, [c.name for c in job.channels])
 
 
 def run_block(
@@ -88,13 +89,13 @@ def run_block(
     `place` says which rows of the block are wanted, where its first row lies in its stretch of
     uninterrupted scans, and how many scans that has.
     """
-    engine, model = _engine(job)
+    engine, model, detector = _engine(job)
     start, stop, offset, total = place
     tb = np.where(np.isfinite(tb), tb, np.nan).astype(np.float32, copy=False)
     grid = tb.shape[:-1]
     angle = _filled(incidence, job.incidence, grid)
     land, lost = _position(latitude, longitude, grid)
-    strange = _unlike_training(tb, job.channels, model)
+    strange = _unlike_training(tb, job.channels, model, detector)
     run = engine.swath if len(grid) == 2 else engine.lone
     values = run(tb, angle, land, strange)
     flags = _flags(job, tb, strange, lost, quality)
@@ -125,11 +126,13 @@ def _position(
 
 
 def _unlike_training(
-    tb: FloatArray, channels: Sequence[Channel], model: Model
+    tb: FloatArray, channels: Sequence[Channel], model: Model, detector: Detector | None
 ) -> npt.NDArray[np.bool_]:
-    """Where a channel lies outside the range of the training data."""
+    """Tell pixels unlike the training data: a channel out of range, or all together unlikely."""
     ranges = model.card.ranges
-    out = np.zeros(tb.shape[:-1], bool)
+    out = is_one_number(tb)
+    if detector is not None:
+        out |= detector.strange(tb)
     names = list(ranges)
     for k, index in enumerate(match_channels(names, [c.name for c in channels])):
         if index is not None:

@@ -63,6 +63,7 @@ def show(
     values = card.to_dict()
     values["channels"] = ", ".join(card.channels) or "any"
     hidden = {"name", "version", "summary", "architecture", "prior", "ranges", "rates", "limits"}
+    hidden |= {"detector"}
     for key, value in values.items():
         if key not in hidden:
             _print_value(key, value)

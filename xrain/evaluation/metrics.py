@@ -199,7 +199,7 @@ def shift_prior(probability: ArrayLike, before: float, after: float) -> Array:
     """Carry probabilities from one frequency of the event to another.
 
     By Bayes' rule with an unchanged likelihood, the odds are multiplied by the ratio of the odds
-    of the two frequencies (Saerens et al. 2002, doi 10.1162/089976602753284446, eq. 2.4).
+    of the two frequencies (Saerens et al. 2002, doi 10.1162/089976602753284446).
 
     Parameters
     ----------

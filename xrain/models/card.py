@@ -118,6 +118,9 @@ class ModelCard:
         or ``"any"``.
     ranges : dict of str to tuple of float
         Brightness temperatures in K, by channel name, between which the model was trained.
+    detector : dict
+        By instrument, what tells inputs unlike the training data; see
+        :func:`xrain.detector.fit_detector`.
     frequency_range : tuple of float
         Lowest and highest frequency in GHz that a model for any channel accepts.
     sensor : str or None
@@ -155,6 +158,7 @@ class ModelCard:
     rates: tuple[float, ...]
     inputs: tuple[CardChannel, ...] = ()
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    detector: dict[str, Any] = field(default_factory=dict)
     frequency_range: tuple[float, float] = (6.0, 200.0)
     sensor: str | None = None
     task: str = "surface precipitation rate"
@@ -381,6 +385,7 @@ _CASTS: Final[dict[str, Callable[[Any], Any]]] = {
     "architecture": dict,
     "training": dict,
     "scores": dict,
+    "detector": dict,
     "sha256s": dict,
 }
 
@@ -435,6 +440,8 @@ def _value_problems(tb: xr.DataArray) -> list[str]:
     low, high = TB_LIMITS
     if not values.size or ((values > low) & (values < high)).any():
         return []
+    if values.min() == values.max():
+        return []  # a dead receiver, not another unit: pixels are flagged one by one
     return [
         f"{TB} lies between {values.min():g} and {values.max():g}; "
         f"brightness temperatures in K lie between {low:g} and {high:g}"
