@@ -84,8 +84,8 @@ def test_any_time_is_kept_to_the_nanosecond(ns: int) -> None:
 def test_the_file_follows_cf(tmp_path: Path) -> None:
     path = write_rain(rain_dataset(), tmp_path / "a.rain.nc")
     with h5py.File(path) as file:
-        assert file.attrs["Conventions"] == "CF-1.11"
-        assert file.attrs["simulated"] == "true"
+        assert file.attrs["Conventions"] == b"CF-1.11"
+        assert file.attrs["simulated"] == b"true"
         assert {"history", "model", "model_version", "model_sha256"} <= set(file.attrs)
         for name, array in file.items():
             if name in ("scan", "pixel"):
@@ -100,8 +100,20 @@ def test_the_file_follows_cf(tmp_path: Path) -> None:
         assert quality.attrs["flag_masks"].dtype == quality.dtype
         assert len(quality.attrs["flag_meanings"].split()) == len(quality.attrs["flag_masks"])
         coordinates = file["surface_precip"].attrs["coordinates"].split()
-        assert {"latitude", "longitude"} <= set(coordinates)
+        assert {b"latitude", b"longitude"} <= set(coordinates)
         assert "_FillValue" not in file["quantile"].attrs
+
+
+def test_text_attributes_are_of_the_classic_kind_unless_they_cannot(tmp_path: Path) -> None:
+    ds = rain_dataset().assign_attrs(title="plain", comment="± 3")
+    path = write_rain(ds, tmp_path / "a.nc")
+    with h5py.File(path) as file:
+        kinds = {k: file.attrs.get_id(k).dtype.kind for k in ("title", "history", "comment")}
+        assert kinds == {"title": "S", "history": "S", "comment": "O"}
+        assert file["time"].attrs.get_id("units").dtype.kind == "S"
+    with xr.open_dataset(path, engine="h5netcdf") as back:
+        assert back.attrs["title"] == "plain"
+        assert back.attrs["comment"] == "± 3"
 
 
 def test_other_software_reads_it(tmp_path: Path) -> None:
@@ -109,6 +121,7 @@ def test_other_software_reads_it(tmp_path: Path) -> None:
     ds = rain_dataset()
     path = write_rain(ds, tmp_path / "a.rain.nc")
     with netcdf4.Dataset(path) as file:
+        assert file.sensor == "GMI"
         rate = file["surface_precip"][:]
         assert rate.mask.sum() == int(ds["surface_precip"].isnull().sum())
         time = netcdf4.num2date(file["time"][:], file["time"].units, file["time"].calendar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import re
 import sys
@@ -62,7 +63,7 @@ def write_rain(ds: xr.Dataset, path: str | Path) -> Path:
     ds = _with_cf_attributes(ds)
     with replacing(path) as draft:  # opened first: a place without rights is told at once
         image = ds.to_netcdf(engine="h5netcdf", encoding=_encoding(ds))
-        draft.write_bytes(image)
+        draft.write_bytes(_with_plain_text(image))
     return path
 
 
@@ -76,6 +77,19 @@ def _on_cluster() -> bool:
     except ValueError:
         return False
     return True
+
+
+def _with_plain_text(image: bytes | memoryview) -> memoryview:
+    """Turn text attributes into NC_CHAR, which older software such as ncview expects."""
+    import h5py
+
+    buffer = io.BytesIO(image)
+    with h5py.File(buffer, "r+") as file:
+        for item in (file, *file.values()):
+            texts = {k: v for k, v in item.attrs.items() if isinstance(v, str) and v.isascii()}
+            for key, text in texts.items():
+                item.attrs[key] = np.bytes_(text)
+    return buffer.getbuffer()
 
 
 def _encoding(ds: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
