@@ -164,11 +164,34 @@ def test_a_field_of_known_rain(field, tmp_path):
     assert swath.attrs["sensor"] == "TMI"
     warmest = swath.tb.sel(channel="10.65H").argmax(...)
     assert abs(int(warmest["scan"]) - at["scan"]) <= 3
-    assert (truth.land_fraction == 0).all()
+    assert float(truth.land_fraction.max()) == pytest.approx(0, abs=1e-4)
     with h5py.File(radar_path(path)) as file:
         assert parse_pvl(file.attrs["FileHeader"].decode())["InstrumentName"] == "PR"
         assert file["FS/SLV/precipRateNearSurface"][:].max() == pytest.approx(12.0, rel=0.08)
         assert file["FS/PRE/localZenithAngle"].ndim == 2
+
+
+def test_a_field_beyond_the_orbit_raises_the_inclination(field, tmp_path):
+    north = field.assign_attrs(projection="+proj=aeqd +lat_0=55 +lon_0=10 +units=km")
+    path = simulate_granule("tmi", tmp_path / "n.HDF5", rain=north, scans=6, spacing=10.0)
+    truth = xr.open_dataset(truth_path(path))
+    assert float(truth.latitude[3, 104]) == pytest.approx(55, abs=0.5)
+    with h5py.File(path) as file:
+        record = parse_pvl(file.attrs["SimulationRecord"].decode())
+    assert float(record["OrbitInclination"]) == pytest.approx(60, abs=0.5)
+
+
+def test_a_field_without_positions_needs_a_surface_or_a_place(field, tmp_path):
+    bare = field.copy()
+    del bare.attrs["projection"]
+    with pytest.raises(InputError, match="no positions, so its surface is unknown"):
+        simulate_granule("gmi", tmp_path / "x.HDF5", rain=bare)
+    path = simulate_granule(
+        "gmi", tmp_path / "x.HDF5", rain=bare, surface="land", scans=20, spacing=10.0
+    )
+    truth = xr.open_dataset(truth_path(path))
+    assert float(truth.surface_precip.max()) > 8
+    assert float(truth.land_fraction.min()) == pytest.approx(1, abs=1e-4)
 
 
 def test_time_of_a_composite_is_that_of_the_granule(data_dir, tmp_path):

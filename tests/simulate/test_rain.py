@@ -55,6 +55,21 @@ def test_made_rain_lies_within_the_spread_of_radar_rain(radar_statistics, made, 
     assert np.ptp(np.quantile(ours, [0.1, 0.9])) > 0.5 * np.ptp(np.quantile(real, [0.1, 0.9]))
 
 
+def test_the_spectrum_of_made_rain_falls_like_that_of_radar_down_to_two_kilometres(data_dir):
+    rate = open_rain_map(data_dir / "radar" / RADAR[0], spacing=1.0).rate
+    tiles = [
+        rate[i : i + 512, j : j + 512]
+        for i in range(0, rate.shape[0] - 511, 512)
+        for j in range(0, rate.shape[1] - 511, 512)
+    ]
+    wet = [t for t in tiles if np.isfinite(t).mean() > 0.97 and (t >= 0.1).mean() > 0.02]
+    real = [field_statistics(np.nan_to_num(t), 1.0)["slope"] for t in wet]
+    fields = (stochastic_rain((512, 512), (1.0, 1.0), seed=s).rate for s in range(12))
+    ours = [field_statistics(f, 1.0)["slope"] for f in fields if (f >= 0.1).any()]
+    low, high = np.quantile(real, [0.1, 0.9])
+    assert low < np.median(ours) < high
+
+
 @pytest.fixture(scope="module")
 def made():
     return _made()

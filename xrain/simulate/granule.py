@@ -135,13 +135,15 @@ def simulate_granule(
     time : int, str or datetime64, optional
         Which time of the rain field; the first by default.
     surface : {"ocean", "land"}, optional
-        Surface everywhere; by default the packaged land mask tells.
+        Surface everywhere; by default the packaged land mask tells. A rain field without
+        positions needs it, or a place.
     seed : int
         Seed of everything that is drawn.
     scans : int, optional
         Scans of the reference swath; by default enough for the rain field, or 2000 km.
     platform : str, optional
-        Satellite as in L1C headers; the sensor's first by default.
+        Satellite as in L1C headers; the sensor's first by default. Over a rain field beyond the
+        reach of its orbit it flies with a higher inclination.
     place : (float, float), optional
         Latitude and longitude of the middle; by default that of the rain, else drawn.
     start : numpy.datetime64, optional
@@ -176,11 +178,18 @@ def simulate_granule(
     _check(sensor, surface, scans, with_radar)
     rng = np.random.default_rng(seed)
     storm = _rain_map(rain, time)
+    if storm is not None and storm.to_map is None and surface is None and place is None:
+        raise InputError(
+            "the rain field has no positions, so its surface is unknown: "
+            "give surface='ocean' or 'land', or a place"
+        )
     centre = place or _centre(storm, sensor, platform, surface, rng)
     if storm is not None and storm.to_map is None:
         storm = place_map(storm, *centre)
     when = start if start is not None else _when(storm)
-    view = _view(sensor, platform, centre, when, _scans(sensor, scans, storm), ascending, spacing)
+    count = _scans(sensor, scans, storm)
+    orbit = _orbit(sensor, platform, centre, when, count, ascending, storm is not None)
+    view = _view(sensor, platform, orbit, count, spacing)
     scene = _scene(view, storm, centre, surface, rng)
     seen = _observe(view, scene, device)
     if noise:
@@ -252,19 +261,22 @@ def _scans(sensor: Sensor, scans: int | None, storm: RainMap | None) -> int:
     return max(2, round(length / (speed * group.scan_period)))
 
 
-def _view(
+def _orbit(
     sensor: Sensor,
     platform: str,
     centre: tuple[float, float],
     when: np.datetime64,
     scans: int,
     ascending: bool,
-    spacing: float | None,
-) -> _View:
-    """Fly over a place and lay every group's pixels on the plane of the track."""
+    stretch: bool,
+) -> Orbit:
     half = 0.5 * (scans - 1) * sensor.swath(sensor.reference_swath).scan_period
     begin = when.astype("datetime64[ns]") - np.timedelta64(round(half * 1e3), "ms")
-    orbit = orbit_over(sensor, platform, begin, scans, *centre, ascending=ascending)
+    return orbit_over(sensor, platform, begin, scans, *centre, ascending=ascending, stretch=stretch)
+
+
+def _view(sensor: Sensor, platform: str, orbit: Orbit, scans: int, spacing: float | None) -> _View:
+    """Lay every group's pixels on the plane of the track."""
     geometries = {
         g.name: scan_geometry(sensor, g, orbit, group_scans(sensor, g, scans))
         for g in sensor.swaths
@@ -395,6 +407,7 @@ def _write(
         "Generator": f"xrain {version('xrain')}",
         "Rain": "stochastic storm" if storm is None else "rain field",
         "Seed": str(seed),
+        "OrbitInclination": f"{view.orbit.inclination:.1f}",
     }
     return write_l1c(
         path,

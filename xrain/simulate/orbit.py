@@ -172,6 +172,7 @@ def orbit_over(
     longitude: float,
     *,
     ascending: bool = True,
+    stretch: bool = False,
 ) -> Orbit:
     """Orbit whose reference swath has its middle over a point half-way through `scans` scans.
 
@@ -183,6 +184,9 @@ def orbit_over(
         Point that the middle of the swath shall see, in degrees.
     ascending : bool
         Whether the spacecraft flies north there.
+    stretch : bool
+        Raise the inclination to 5 degrees beyond the latitude if the platform's own orbit does
+        not reach it, instead of an error.
 
     Raises
     ------
@@ -191,6 +195,9 @@ def orbit_over(
     """
     group = sensor.swath(sensor.reference_swath)
     orbit = southernmost_orbit(sensor, platform, start)
+    beyond = min(abs(latitude) + 5.0, 90.0)
+    if stretch and min(orbit.inclination, 180.0 - orbit.inclination) < beyond:
+        orbit = replace(orbit, inclination=beyond)
     orbit = replace(
         orbit,
         argument=_argument_at(orbit.inclination, latitude, ascending),

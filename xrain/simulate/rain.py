@@ -2,7 +2,7 @@
 
 The generator draws two Gaussian fields with power-law spectra and maps their upper tails to
 truncated lognormal rates: wide stratiform areas, and convective cells that cluster in them. Its
-ranges were set so that wet fraction, rate distribution and spectral slope (4 to 128 km) of its
+ranges were set so that wet fraction, rate distribution and spectral slope (2 to 128 km) of its
 fields lie within the spread of MRMS and OPERA composites (`field_statistics` measures both).
 The idea of a thresholded, transformed Gaussian field is that of Bell (1987,
 doi 10.1029/JD092iD08p09631); the two populations follow Churchill and Houze (1984).
@@ -287,7 +287,8 @@ def field_statistics(rate: ArrayLike, spacing: float) -> dict[str, float]:
     dict of str to float
         ``wet_fraction`` (at least 0.1 mm/h), ``median``, ``mean``, ``p90``, ``p99`` of the wet
         rates in mm/h, ``heavy_share`` (share of the rain that falls at more than 10 mm/h), and
-        ``slope`` (negative exponent of the radial mean power spectrum, 4 to 128 km).
+        ``slope`` (negative exponent of the radial mean power spectrum, from 2 km or twice the
+        spacing to 128 km).
     """
     field = np.asarray(rate, np.float64)
     wet = field[field >= WET]
@@ -311,7 +312,7 @@ def _spectral_slope(field: NDArray[np.float64], spacing: float) -> float:
     wavenumber = np.hypot(
         fft.fftfreq(field.shape[0], spacing)[:, None], fft.fftfreq(field.shape[1], spacing)
     )
-    edges = np.geomspace(1 / 128.0, 1 / max(4.0, 2 * spacing), 13)
+    edges = np.geomspace(1 / 128.0, 1 / max(2.0, 2 * spacing), 13)
     ring = np.digitize(wavenumber, edges)
     used = [i for i in range(1, len(edges)) if (ring == i).any()]
     x = [np.log(wavenumber[ring == i].mean()) for i in used]
