@@ -18,6 +18,7 @@ from xrain.conventions import (
     INCIDENCE,
     LATITUDE,
     LONGITUDE,
+    PIXEL,
     PRECIP_FLAG,
     PRECIP_FLAG_FILL,
     PROBABILITY_OF_PRECIP,
@@ -25,6 +26,8 @@ from xrain.conventions import (
     QUALITY_FLAGS,
     QUANTILE,
     RETRIEVAL_QUALITY,
+    SAMPLE,
+    SCAN,
     SURFACE_PRECIP,
     SURFACE_PRECIP_QUANTILE,
     TB,
@@ -144,12 +147,14 @@ def retrieve(
     job, picked = _prepare(ds, loaded, levels, choose_device(device), precision)
     job = dataclasses.replace(job, given_rain=given_rain)
     tb = ds[TB].isel({CHANNEL: picked})
-    tb = tb.transpose(*(d for d in tb.dims if d != CHANNEL), CHANNEL)
-    arrays = _arrays(ds, tb)
+    tb = tb.transpose(*(d for d in (SCAN, PIXEL, SAMPLE) if d in tb.dims), CHANNEL)
+    arrays = _arrays(ds, tb, picked[_leading(job.channels)])
     lazy = any(x is not None and hasattr(x.data, "dask") for x in arrays)
     data = [None if x is None else (x.data if lazy else x.values) for x in arrays]
     breaks = _breaks(ds, tb)
-    if tb.ndim == 2:
+    if tb.shape[0] == 0:
+        planes = np.zeros((3 + len(levels), *tb.shape[:-1]), np.float32)
+    elif tb.ndim == 2:
         planes = _compute_table(job, data, lazy)
     elif lazy:
         planes = _compute_lazily(job, data, breaks, loaded)
@@ -190,7 +195,7 @@ def _prepare(
         channels=tuple(channels),
         incomplete=len(picked) < len(found),
         flags=QUALITY_FLAGS["assumed_input"] if assumed or sensor is None else 0,
-        incidence=float(np.mean([c.incidence_angle for c in channels])),
+        incidence=channels[_leading(channels)].incidence_angle,
         quantiles=levels,
         device=device,
         precision=precision,
@@ -198,8 +203,24 @@ def _prepare(
     return job, picked
 
 
-def _arrays(ds: xr.Dataset, tb: xr.DataArray) -> list[xr.DataArray | None]:
-    """Collect what a block reads: tb, incidence, latitude, longitude, quality; None if absent."""
+def _leading(channels: Sequence[Channel]) -> int:
+    """Position of the channel whose incidence angle stands for all: the first of most sensors.
+
+    It is told by what the channel is, so that the order in a dataset does not matter.
+    """
+
+    def rank(index: int) -> tuple[Any, ...]:
+        c = channels[index]
+        return c.frequency, c.sideband_offset, not c.polarization.endswith("V"), c.name
+
+    return min(range(len(channels)), key=rank)
+
+
+def _arrays(ds: xr.Dataset, tb: xr.DataArray, leading: int) -> list[xr.DataArray | None]:
+    """Collect what a block reads: tb, incidence, latitude, longitude, quality; None if absent.
+
+    The incidence angle is that of the channel `leading` where every channel has its own.
+    """
     dims = tb.dims[:-1]
     out: list[xr.DataArray | None] = [tb]
     for name in (INCIDENCE, LATITUDE, LONGITUDE, QUALITY):
@@ -209,7 +230,7 @@ def _arrays(ds: xr.Dataset, tb: xr.DataArray) -> list[xr.DataArray | None]:
             continue
         field = ds[name]
         if name == INCIDENCE and CHANNEL in field.dims:
-            field = field.isel({CHANNEL: 0})
+            field = field.isel({CHANNEL: leading})
         missing = [d for d in dims if d not in field.dims]
         rest = [d for d in field.dims if d not in dims]
         if missing:
@@ -230,8 +251,10 @@ def _breaks(ds: xr.Dataset, tb: xr.DataArray) -> npt.NDArray[np.intp]:
     if valid.size < 3:
         return none
     step = np.diff(time[valid]) / np.diff(valid)
-    usual = np.median(step)
-    jump = (np.diff(time[valid]) > 10 * np.diff(valid) * usual) | (step < np.timedelta64(0, "ns"))
+    forward = step[step > np.timedelta64(0, "ns")]  # times may be given to the minute only
+    if forward.size == 0:
+        return none
+    jump = (step > 10 * np.median(forward)) | (step < np.timedelta64(0, "ns"))
     out: npt.NDArray[np.intp] = valid[1:][jump]
     return out
 
@@ -262,7 +285,7 @@ def _compute_lazily(job: Job, data: list[Any], breaks: npt.NDArray[np.intp], mod
             here = _rows(data, first + tile.low, first + high)
             cut = (tile.start - tile.low, tile.stop - tile.low, tile.low, last - first)
             pieces.append(_delayed(job, here, cut))
-    return da.concatenate(pieces, axis=1) if pieces else None
+    return da.concatenate(pieces, axis=1)
 
 
 def _delayed(job: Job, data: list[Any], place: tuple[int, int, int, int]) -> Any:
