@@ -60,7 +60,7 @@ def area_of(ds: xr.Dataset, area: Any) -> Any:
         If it is neither, or the dataset has no valid position.
     """
     if not isinstance(area, str):
-        if hasattr(area, "get_lonlats"):
+        if hasattr(area, "get_proj_vectors"):
             return area
         raise InputError(f"{area!r} is no area; give an AreaDefinition or a resolution '0.1deg'")
     found = _RESOLUTION.match(area)
@@ -82,14 +82,23 @@ def _box(ds: xr.Dataset, step: float) -> Any:
     high_x, high_y = np.ceil(east / step) * step, min(np.ceil(north / step) * step, 90.0)
     width = max(round((high_x - low_x) / step), 1)
     height = max(round((high_y - low_y) / step), 1)
-    # A grid across the dateline is centred on it, so that its own longitudes run on.
-    shift = 0.0 if low_x >= -180 and high_x <= 180 else 180.0
     return create_area_def(
         f"box_{step:g}deg",
-        {"proj": "longlat", "datum": "WGS84", "lon_0": shift},
-        area_extent=(low_x - shift, low_y, low_x - shift + width * step, low_y + height * step),
+        {"proj": "longlat", "datum": "WGS84"},
+        area_extent=(low_x, low_y, low_x + width * step, low_y + height * step),
         shape=(height, width),
     )
+
+
+def _on_globe(area: Any) -> Any:
+    """Give the grid points of a geographic area beyond 180 degrees as pyresample wants them."""
+    from pyresample import SwathDefinition
+
+    lons, lats = area.get_lonlats()
+    if not area.crs.is_geographic or (np.abs(lons) <= 180).all():
+        return area
+    wrapped = xr.DataArray((lons + 180) % 360 - 180, dims=("y", "x")).chunk()
+    return SwathDefinition(wrapped, xr.DataArray(lats, dims=("y", "x")).chunk())
 
 
 def _longitude_range(lon: npt.NDArray[Any]) -> tuple[float, float]:
@@ -141,7 +150,9 @@ def resample(ds: xr.Dataset, area: Any, *, radius_of_influence: float | None = N
     if radius_of_influence is None:
         radius_of_influence = 0.75 * np.sqrt(2) * swath_spacing(lat.values, lon.values) * 1000
     source = SwathDefinition(lon.chunk(), lat.chunk())
-    resampler = XArrayResamplerNN(source, target, radius_of_influence=radius_of_influence)
+    resampler = XArrayResamplerNN(
+        source, _on_globe(target), radius_of_influence=radius_of_influence
+    )
     resampler.get_neighbour_info()
     out = {}
     for name, values in ds.data_vars.items():
@@ -154,6 +165,8 @@ def resample(ds: xr.Dataset, area: Any, *, radius_of_influence: float | None = N
     attrs = {**ds.attrs, "area": target.area_id}
     grid = xr.Dataset(out, attrs=attrs)
     lons, lats = target.get_lonlats()
+    if "x" not in grid.coords:
+        grid = grid.assign_coords(zip("xy", target.get_proj_vectors(), strict=True))
     return grid.assign_coords(
         {
             LATITUDE: (("y", "x"), lats.astype(np.float32), ds[LATITUDE].attrs),
