@@ -16,32 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-import numpy as np
 import xarray as xr
 
-from xrain.conventions import (
-    CHANNEL,
-    INCIDENCE,
-    LATITUDE,
-    LONGITUDE,
-    PIXEL,
-    SAMPLE,
-    SCAN,
-    TB,
-    match_channels,
-    parse_channel_name,
-)
+from xrain.conventions import match_channels, parse_channel_name
 from xrain.errors import ModelError
-from xrain.sensors import Channel, find_sensor
+from xrain.models.handshake import find_problems, find_remarks
+from xrain.sensors import Channel
 
 __all__ = ["CardChannel", "ModelCard"]
 
-TB_LIMITS: Final = (40.0, 350.0)
-"""Brightness temperatures (K) outside which a whole dataset cannot be in kelvin."""
-
 _ANY: Final = "any"
-_LAYOUTS: Final = ({SCAN, PIXEL, CHANNEL}, {SAMPLE, CHANNEL})
-_KELVIN: Final = {"K", "kelvin", "Kelvin", "degK", "degree_Kelvin"}
 
 
 @dataclass(frozen=True)
@@ -288,13 +272,7 @@ class ModelCard:
         list of str
             One sentence for each problem; empty if the model can run.
         """
-        if TB not in ds.variables:
-            has = ", ".join(map(str, ds.data_vars)) or "no variables"
-            return [
-                f"the dataset has no variable {TB!r} (brightness temperature in K); it has {has}"
-            ]
-        tb = ds[TB]
-        return [*_layout_problems(tb), *self._channel_problems(tb), *_value_problems(tb)]
+        return find_problems(self, ds)
 
     def require(self, ds: xr.Dataset) -> None:
         """Raise ModelError with every problem that :meth:`check` finds."""
@@ -310,43 +288,7 @@ class ModelCard:
         ds : xarray.Dataset
             A dataset that passes :meth:`check`.
         """
-        names = _channel_names(ds[TB]) or []
-        match = self.match(names)
-        missing = [n for n, i in zip(self.channels, match, strict=False) if i is None]
-        unused = [name for i, name in enumerate(names) if i not in match]
-        remarks = []
-        if missing:
-            remarks.append(f"missing channels: {', '.join(missing)}")
-        if unused:
-            remarks.append(f"channels that the model does not use: {', '.join(unused)}")
-        if position := [n for n in (LATITUDE, LONGITUDE) if n not in ds.variables]:
-            remarks.append(f"no {' and no '.join(position)}: the result has no position")
-        if INCIDENCE not in ds.variables:
-            remarks.append(f"no {INCIDENCE}: nominal angles are assumed")
-        return [*remarks, *self._sensor_remarks(ds)]
-
-    def _sensor_remarks(self, ds: xr.Dataset) -> list[str]:
-        name = ds.attrs.get("sensor")
-        if self.sensor is None or name is None:
-            return []
-        theirs, ours = find_sensor(str(name)), find_sensor(self.sensor)
-        same = theirs.name == ours.name if theirs and ours else str(name) == self.sensor
-        return [] if same else [f"the model was made for {self.sensor}, not for {name}"]
-
-    def _channel_problems(self, tb: xr.DataArray) -> list[str]:
-        names = _channel_names(tb)
-        if names is None:
-            return [f"{TB} has no coordinate {CHANNEL!r} with the channel names"]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            return [f"channel names must differ, but there are several {', '.join(twice)}"]
-        if any(i is not None for i in self.match(names)):
-            return []
-        low, high = self.frequency_range
-        wanted = ", ".join(self.channels) or f"any channel of {low:g} to {high:g} GHz"
-        return [
-            f"no usable channel: the dataset has {', '.join(names) or 'none'}; "
-            f"the model takes {wanted}"
-        ]
+        return find_remarks(self, ds)
 
 
 def _is_required(f: dataclasses.Field[Any]) -> bool:
@@ -405,44 +347,3 @@ def _bad_values(values: dict[str, Any]) -> list[str]:
         if not 0 <= values.get(name, 0.0) <= 1
     ]
     return bad
-
-
-def _channel_names(tb: xr.DataArray) -> list[str] | None:
-    if CHANNEL not in tb.coords or CHANNEL not in tb.dims:
-        return None
-    return [str(name) for name in np.atleast_1d(tb[CHANNEL].values)]
-
-
-def _layout_problems(tb: xr.DataArray) -> list[str]:
-    problems = []
-    if set(tb.dims) not in _LAYOUTS:
-        problems.append(
-            f"{TB} has the dimensions ({', '.join(map(str, tb.dims))}); it needs "
-            f"({SCAN}, {PIXEL}, {CHANNEL}) for a swath or ({SAMPLE}, {CHANNEL}) for a table"
-        )
-    units = tb.attrs.get("units")
-    if units is not None and units not in _KELVIN:
-        problems.append(f"{TB} is in {units!r}; convert it to K")
-    if tb.dtype.kind not in "fiu":
-        problems.append(f"{TB} holds {tb.dtype}; it must hold numbers")
-    return problems
-
-
-def _value_problems(tb: xr.DataArray) -> list[str]:
-    """Look at values already in memory; a lazy array is left alone."""
-    if tb.chunks is not None or tb.dtype.kind not in "fiu" or not tb.size:
-        return []
-    steps = {
-        dim: slice(None, None, max(1, tb.sizes[dim] // 64)) for dim in tb.dims if dim != CHANNEL
-    }
-    values = tb.isel(steps).values
-    values = values[np.isfinite(values)]
-    low, high = TB_LIMITS
-    if not values.size or ((values > low) & (values < high)).any():
-        return []
-    if values.min() == values.max():
-        return []  # a dead receiver, not another unit: pixels are flagged one by one
-    return [
-        f"{TB} lies between {values.min():g} and {values.max():g}; "
-        f"brightness temperatures in K lie between {low:g} and {high:g}"
-    ]
