@@ -42,7 +42,7 @@ intersphinx_mapping = {
     "satpy": ("https://satpy.readthedocs.io/en/stable", None),
 }
 
-exclude_patterns = ["_build", "_ext", "**/README.rst"]
+exclude_patterns = ["_build", "_ext", "_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -63,6 +63,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,
@@ -75,6 +76,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"xrain {version}"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["xrain.css"]
 html_logo = "_static/logo.svg"
@@ -93,6 +95,6 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-html_sidebars = {"index": [], "install": [], "limits": [], "changelog": []}
+html_sidebars = {page: [] for page in ("index", "install", "limits", "changelog", "gallery/*")}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

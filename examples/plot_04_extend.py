@@ -2,16 +2,18 @@
 Extend: your own radiometer, your own weights
 =============================================
 
-A radiometer that xrain has never heard of needs no new code, and weights of your own are a folder.
+A radiometer that xrain has never heard of needs no new code, and weights of
+your own are a folder.
 """
 
 # %%
 # An unknown radiometer
 # ---------------------
-# The network takes channels by their description. A dataset with ``tb`` in kelvin and names that
-# say frequency and polarization is enough; ``constellation-unet`` is used when the sensor is
-# unknown. Here five channels of an imaginary small satellite, taken from a simulated GMI, in a
-# table of separate pixels without any position.
+# The network takes channels by their description. A dataset with ``tb`` in
+# kelvin and names that say frequency and polarization is enough;
+# ``constellation-unet`` is used when the sensor is unknown. Here five channels
+# of an imaginary small satellite, taken from a simulated GMI, in a table of
+# separate pixels without any position.
 
 import tempfile
 from pathlib import Path
@@ -22,7 +24,9 @@ import xrain
 from xrain.simulate.granule import simulate_granule, truth_path
 
 folder = Path(tempfile.mkdtemp())
-path = simulate_granule("gmi", folder / "granule.HDF5", seed=5, place=(14.0, 150.0), scans=60)
+path = simulate_granule(
+    "gmi", folder / "granule.HDF5", seed=5, place=(14.0, 150.0), scans=60
+)
 gmi = xr.open_dataset(path, engine="gpm-l1c").load()
 
 swath = gmi.tb.sel(channel=["18.7V", "36.64V", "89.0V", "89.0H", "183.31+-7V"])
@@ -41,15 +45,29 @@ print(*table.rain.check("constellation-unet"), sep="\n")
 truth = xr.open_dataset(truth_path(path)).surface_precip.values.ravel()
 alone = rain.surface_precip.values
 together = gmi.rain.retrieve().surface_precip.values.ravel()
-for name, values in (("five channels, lone pixels", alone), ("thirteen, as a swath", together)):
+for name, values in (
+    ("five channels, lone pixels", alone),
+    ("thirteen, as a swath", together),
+):
     error = abs(values - truth)[truth > 0.5].mean()
     print(f"{name}: mean absolute error {error:.2f} mm/h where it rains")
 
 # %%
+# The result of a table is a table. With positions, it is drawn as points.
+
+from xrain.plotting import plot_rain
+
+placed = rain.isel(sample=slice(None, None, 7)).assign_coords(
+    latitude=("sample", gmi.latitude.values.ravel()[::7]),
+    longitude=("sample", gmi.longitude.values.ravel()[::7]),
+)
+figure = plot_rain(placed, title="Lone pixels, five channels")
+
+# %%
 # Your own weights
 # ----------------
-# A model is a folder with a card and weights. Here the weights of a published one are written
-# under another name, as a training run would write its own.
+# A model is a folder with a card and weights. Here the weights of a published
+# one are written under another name, as a training run would write its own.
 
 import dataclasses
 
@@ -57,7 +75,11 @@ from xrain.models.export import save_model
 
 model = xrain.load_model("constellation-unet")
 card = dataclasses.replace(
-    model.card, name="my-unet", version=1, summary="A copy, to show how it is done.", sha256s={}
+    model.card,
+    name="my-unet",
+    version=1,
+    summary="A copy, to show how it is done.",
+    sha256s={},
 )
 save_model(folder / "my-unet", card, model.network.state_dict())
 print(*sorted(p.name for p in (folder / "my-unet").iterdir()), sep="\n")
@@ -69,4 +91,5 @@ mine = gmi.rain.retrieve(str(folder / "my-unet"))
 print(mine.attrs["source"])
 
 # %%
-# For a server of weights, a new sensor table, and training, see :doc:`/howto/index`.
+# For a server of weights, a new sensor table, and training, see
+# :doc:`/howto/index`.

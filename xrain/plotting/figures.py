@@ -204,7 +204,8 @@ def _figure(
     if above and len(axes) == 1:
         axes[0].set_title(_fit(above, axes[0].bbox.width / figure.dpi), fontsize=10.5)
     elif above:
-        figure.suptitle(_fit(above, figure.get_figwidth()), fontsize=12)
+        figure.suptitle(_fit(above, figure.get_figwidth()), fontsize=12, y=0.995)
+        figure.get_layout_engine().set(h_pad=0.09)
     if legend:
         _legends(figure, axes, drawn, styles)
     return figure
