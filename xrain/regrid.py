@@ -166,7 +166,7 @@ def resample(ds: xr.Dataset, area: Any, *, radius_of_influence: float | None = N
     grid = xr.Dataset(out, attrs=attrs)
     lons, lats = target.get_lonlats()
     if "x" not in grid.coords:
-        grid = grid.assign_coords(zip("xy", target.get_proj_vectors(), strict=True))
+        grid = grid.assign_coords(dict(zip("xy", target.get_proj_vectors(), strict=True)))
     return grid.assign_coords(
         {
             LATITUDE: (("y", "x"), lats.astype(np.float32), ds[LATITUDE].attrs),
