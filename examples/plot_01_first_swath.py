@@ -7,8 +7,6 @@ granule is simulated, so that this page needs no download and the true rain is
 known; a granule from the archive is opened in just the same way.
 """
 
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # A granule
 # ---------
@@ -72,6 +70,7 @@ figure = plot_rain(rain, panels=True)
 # Here the truth is known: the rain that was put in, averaged over the
 # footprint of the 37 GHz channel.
 
+# sphinx_gallery_thumbnail_number = 3
 truth = xr.open_dataset(truth_path(path))
 figure = plot_side_by_side({"true": truth, "retrieved": rain.compute()})
 

@@ -7,8 +7,6 @@ scan. One network serves them all. What a radiometer can say about rain depends
 on what it can see of it.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # One storm
 # ---------
@@ -49,6 +47,7 @@ figure = plot_rain(
 # Ten granules
 # ------------
 
+# sphinx_gallery_thumbnail_number = 2
 folder = Path(tempfile.mkdtemp())
 granules = {
     name: simulate_granule(name, folder / f"{name}.HDF5", rain=storm, seed=3)

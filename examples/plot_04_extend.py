@@ -25,7 +25,7 @@ from xrain.simulate.granule import simulate_granule, truth_path
 
 folder = Path(tempfile.mkdtemp())
 path = simulate_granule(
-    "gmi", folder / "granule.HDF5", seed=5, place=(14.0, 150.0), scans=60
+    "gmi", folder / "granule.HDF5", seed=1, place=(30.0, 130.0), scans=60
 )
 gmi = xr.open_dataset(path, engine="gpm-l1c").load()
 
@@ -57,9 +57,9 @@ for name, values in (
 
 from xrain.plotting import plot_rain
 
-placed = rain.isel(sample=slice(None, None, 7)).assign_coords(
-    latitude=("sample", gmi.latitude.values.ravel()[::7]),
-    longitude=("sample", gmi.longitude.values.ravel()[::7]),
+placed = rain.isel(sample=slice(None, None, 11)).assign_coords(
+    latitude=("sample", gmi.latitude.values.ravel()[::11]),
+    longitude=("sample", gmi.longitude.values.ravel()[::11]),
 )
 figure = plot_rain(placed, title="Lone pixels, five channels")
 

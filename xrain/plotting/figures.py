@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from xrain.conventions import SURFACE_PRECIP
 from xrain.errors import InputError
+from xrain.plotting.legends import draw_legends
 from xrain.plotting.maps import (
     Extent,
     View,
@@ -27,7 +27,7 @@ from xrain.plotting.maps import (
     view_of_extent,
 )
 from xrain.plotting.panels import Panel, heading, label_title, make_panel, panel_names, tb_panels
-from xrain.plotting.style import DRY_COLOR, RAIN_EDGES, UNSEEN_COLOR, Style, style_of
+from xrain.plotting.style import UNSEEN_COLOR, Style, style_of
 
 Array = NDArray[np.float64]
 
@@ -204,10 +204,10 @@ def _figure(
     if above and len(axes) == 1:
         axes[0].set_title(_fit(above, axes[0].bbox.width / figure.dpi), fontsize=10.5)
     elif above:
-        figure.suptitle(_fit(above, figure.get_figwidth()), fontsize=12, y=0.995)
+        figure.suptitle(_fit(above, figure.get_figwidth()), fontsize=12)
         figure.get_layout_engine().set(h_pad=0.09)
     if legend:
-        _legends(figure, axes, drawn, styles)
+        draw_legends(figure, axes, drawn, styles)
     return figure
 
 
@@ -366,34 +366,3 @@ def _torn(axes: Any, x: Array) -> NDArray[np.bool_]:
     four = np.stack((x[:-1, :-1], x[1:, :-1], x[:-1, 1:], x[1:, 1:]))
     torn: NDArray[np.bool_] = np.ptp(np.where(np.isfinite(four), four, 0.0), axis=0) > half
     return torn
-
-
-def _legends(figure: Any, axes: list[Any], drawn: list[Any], styles: list[Style]) -> None:
-    """Draw one colour bar for all maps of one style, and the key to dry and unseen."""
-    groups: dict[int, list[int]] = {}
-    for i, style in enumerate(styles):
-        groups.setdefault(id(style), []).append(i)
-    for members in groups.values():
-        style = styles[members[0]]
-        own = [axes[i] for i in members]
-        bar = figure.colorbar(
-            drawn[members[0]], ax=own, extend=style.extend, shrink=0.95, pad=0.02, aspect=28,
-            location="right" if len(axes) == 1 or len(members) > 1 else "bottom",
-        )  # fmt: skip
-        length = max(bar.ax.bbox.width, bar.ax.bbox.height) / figure.dpi
-        bar.set_label(textwrap.fill(style.label, max(int(13 * length), 20)), fontsize=9)
-        if style.ticks is not None:
-            bar.set_ticks(style.ticks, labels=style.tick_labels)
-        bar.ax.tick_params(labelsize=8)
-        if style.dry:
-            _dry_key(axes[members[0]])
-
-
-def _dry_key(axes: Any) -> None:
-    from matplotlib.patches import Patch
-
-    handles = [
-        Patch(facecolor=DRY_COLOR, edgecolor="0.4", label=f"dry (< {RAIN_EDGES[0]:g} mm/h)"),
-        Patch(facecolor=UNSEEN_COLOR, edgecolor="0.4", label="not observed"),
-    ]
-    axes.legend(handles=handles, loc="lower left", fontsize=7, framealpha=0.9).set_zorder(6)
