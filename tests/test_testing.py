@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from xrain.errors import InputError
 from xrain.io.l1c import decode, open_file, read_granule, read_time
@@ -134,6 +135,17 @@ def test_swath_in_memory_follows_the_data_model(name):
     angle = swath.earth_incidence_angle.isel(pixel=5).mean("scan")
     assert np.abs(angle - [c.incidence_angle for c in sensor.channels]).max() < 1.5
     assert set(swath.attrs) >= {"sensor", "platform", "granule", "orbit"}
+
+
+def test_swath_in_memory_is_laid_out_as_the_reader_does(tmp_path):
+    read = xr.open_dataset(write_fake_l1c(tmp_path / "f.HDF5", "gmi", scans=4), engine="gpm-l1c")
+    made = fake_swath("gmi", scans=4)
+    assert set(made.coords) == set(read.coords) - {"swath"}
+    assert set(made.data_vars) <= set(read.data_vars)
+    for name in made.variables:
+        assert made[name].dims == read[name].isel(swath=0, missing_dims="ignore").dims, name
+        assert made[name].dtype == read[name].dtype, name
+    assert made.latitude.values == pytest.approx(read.latitude.values, abs=1e-3)
 
 
 def test_too_many_pixels_are_told():

@@ -158,7 +158,6 @@ def fake_swath(
     swath = xr.Dataset(
         {
             "tb": ((*pixel, "channel"), tb.astype(np.float32)),
-            "earth_incidence_angle": ((*pixel, "channel"), angle.astype(np.float32)),
             "quality": (pixel, np.zeros(tb.shape[:2], np.int8)),
             "sun_glint_angle": (pixel, geometry.sun_glint_angle.astype(np.float32)),
         },
@@ -167,6 +166,7 @@ def fake_swath(
             "longitude": (pixel, geometry.longitude.astype(np.float32)),
             "time": ("scan", geometry.time),
             "channel": [c.name for c in sensor.channels],
+            "earth_incidence_angle": ((*pixel, "channel"), angle.astype(np.float32)),
             "frequency": ("channel", [c.frequency for c in sensor.channels]),
             "sideband_offset": ("channel", [c.sideband_offset for c in sensor.channels]),
             "polarization": ("channel", [c.polarization for c in sensor.channels]),
