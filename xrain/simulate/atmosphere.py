@@ -115,10 +115,8 @@ def _cloud(environment: Environment, height: Tensor, dz: Tensor, p: Parameters) 
     top = deep_top * (1.0 - shallow) + shallow * p.rain.shallow_depth * deep_top
     tall = torch.sigmoid((height - 0.5 * c.base) / 0.3) * torch.sigmoid((top - height) / 0.4)
     drawn = torch.exp(c.liquid_spread * environment.cloud - 0.5 * c.liquid_spread**2)
-    return drawn * (
-        given * low / (low * dz).sum(0).clamp_min(1e-6)
-        + raining * tall / (tall * dz).sum(0).clamp_min(1e-6)
-    )
+    low = drawn * given * low / (low * dz).sum(0).clamp_min(1e-6)
+    return low + raining * tall / (tall * dz).sum(0).clamp_min(1e-6)
 
 
 def build_columns(environment: Environment, layers: int, parameters: Parameters) -> Columns:
