@@ -12,6 +12,7 @@ from xrain.simulate.rain import (
     field_statistics,
     gaussian_field,
     stochastic_rain,
+    storm_warmth,
 )
 from xrain.simulate.rain_maps import open_rain_map, place_map, radar_source, sample_map
 
@@ -95,6 +96,20 @@ def test_warm_storms_rain_harder():
         return np.mean([f[f > 0].mean() for f in fields if (f > 0).any()])
 
     assert mean(1.0) > 1.3 * mean(0.0) > 1.3 * mean(-1.0)
+
+
+def test_storms_of_all_latitudes_rain_like_the_radar_in_space_says(data_dir):
+    with xr.open_dataset(data_dir / "matchups" / "gmi_dpr_rain.nc") as d:
+        real = d.surface_precip.values
+    rng = np.random.default_rng(0)
+    ours = []
+    for latitude in rng.uniform(-65, 65, 60):
+        storm = StormParameters.draw(rng, storm_warmth(latitude))
+        ours.append(stochastic_rain((128, 128), (5.0, 5.0), seed=rng, parameters=storm).rate)
+    ours = np.concatenate([f.ravel() for f in ours])
+    levels = [0.5, 0.75, 0.9]
+    ratio = np.quantile(ours[ours > 0.2], levels) / np.quantile(real[real > 0.2], levels)
+    assert ratio == pytest.approx(1, abs=0.4)
 
 
 def test_convective_cells_carry_the_heavy_rain():

@@ -45,7 +45,13 @@ from xrain.simulate.orbit import (
 )
 from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.radar import write_radar_granule
-from xrain.simulate.rain import RainGrid, StormParameters, convective_share, stochastic_rain
+from xrain.simulate.rain import (
+    RainGrid,
+    StormParameters,
+    convective_share,
+    stochastic_rain,
+    storm_warmth,
+)
 from xrain.simulate.rain_maps import RainMap, open_rain_map, place_map, sample_map
 from xrain.simulate.scenes import Place, Scene, draw_place, draw_scene
 from xrain.simulate.swath_group import geometry_group
@@ -317,7 +323,7 @@ def _scene(
     )
     season = season_of(view.orbit.start)
     if storm is None:
-        warmth = float(np.cos(np.radians(centre[0])) ** 2 * 1.4 - 0.7)
+        warmth = storm_warmth(centre[0])
         parameters = replace(
             StormParameters.draw(rng, warmth),
             wet_fraction=float(rng.uniform(0.12, 0.3)),

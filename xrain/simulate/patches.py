@@ -30,7 +30,7 @@ from xrain.simulate.instrument import (
 )
 from xrain.simulate.orbit import Orbit, scan_angles
 from xrain.simulate.plain_cells import scene_columns
-from xrain.simulate.rain import RainGrid, StormParameters, stochastic_rain
+from xrain.simulate.rain import RainGrid, StormParameters, stochastic_rain, storm_warmth
 from xrain.simulate.scenes import Scene, draw_place, draw_scene
 from xrain.simulate.track import moved
 
@@ -160,7 +160,7 @@ def patch_at(
 
 def _climatic_rain(latitude: float) -> RainSource:
     """Stochastic rain, heavier and more convective towards the equator."""
-    warmth = float(np.cos(np.radians(latitude)) ** 2 * 1.4 - 0.7)
+    warmth = storm_warmth(latitude)
 
     def source(
         shape: tuple[int, int], spacing: tuple[float, float], rng: np.random.Generator

@@ -25,6 +25,7 @@ __all__ = [
     "field_statistics",
     "gaussian_field",
     "stochastic_rain",
+    "storm_warmth",
 ]
 
 Field = NDArray[np.float32]
@@ -120,6 +121,15 @@ class StormParameters:
             stretch=float(np.exp(np.abs(rng.normal(0.0, 0.45)))),
             angle=float(rng.uniform(0.0, np.pi)),
         )
+
+
+def storm_warmth(latitude: float) -> float:
+    """Shift of the storms' intensity with latitude (degrees), for `StormParameters.draw`.
+
+    Set so that rates over 5 km in patches of all latitudes are distributed like those of the
+    radar in space (DPR in the matchups, above 0.2 mm/h: median 1.0, 90 % 4.4 mm/h).
+    """
+    return float(1.5 * np.cos(np.radians(latitude)) ** 2 - 0.15)
 
 
 def gaussian_field(
