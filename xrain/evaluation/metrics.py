@@ -222,7 +222,7 @@ def shift_prior(probability: ArrayLike, before: float, after: float) -> Array:
         raise ValueError(f"frequencies must lie between 0 and 1: {before}, {after}")
     ratio = after / (1 - after) * (1 - before) / before
     p = np.asarray(probability, np.float64)
-    return np.asarray(p * ratio / (p * ratio + 1 - p))
+    return np.asarray(p * ratio / (p * ratio + (1 - p)))  # the bracket keeps it at most 1
 
 
 def bootstrap_intervals(

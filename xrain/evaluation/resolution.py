@@ -4,7 +4,7 @@ Coherence at a wavelength is the correlation of the two fields' Fourier componen
 |Σ X* Y| / √(Σ|X|² Σ|Y|²) over many stretches of the swath. The effective resolution is the
 shortest wavelength down to which it stays at √½ or more, so that half of the variance is
 explained at every longer one; after Guilloteau et al. 2017 (doi 10.1175/JHM-D-17-0087.1), who
-measure it so on a grid. Here stretches lie along the scan and along the track, with Hann windows
+measure it on maps. Here stretches lie along the scan and along the track, with Hann windows
 (Welch 1967, doi 10.1109/TAU.1967.1161901), at their own pixel spacing.
 """
 
