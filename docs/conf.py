@@ -68,6 +68,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_signature": False,
     "min_reported_time": 1,
+    "write_computation_times": False,  # that page would need scripts from the network
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("xrain",),
     "matplotlib_animations": False,
