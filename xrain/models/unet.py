@@ -116,19 +116,35 @@ def describe(channels: Sequence[Channel]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32)
 
 
+class PixelNorm(nn.Module):
+    """Layer norm over the features of each pixel; it looks at no neighbour."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (batch, width, row, column) over its features."""
+        last = x.permute(0, 2, 3, 1)
+        out = nn.functional.layer_norm(last, last.shape[3:], self.weight, self.bias)
+        return out.permute(0, 3, 1, 2)
+
+
 class Block(nn.Module):
     """Two convolutions around a residual; begins as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.norm = PixelNorm(width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.normal_(self.second.weight, std=1e-3)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine features (batch, width, row, column)."""
-        y = nn.functional.relu(self.first(nn.functional.relu(x)), inplace=True)
+        y = nn.functional.relu(self.first(self.norm(x)), inplace=True)
         out: Tensor = self.second(y).add_(x)
         return out
 
@@ -145,6 +161,8 @@ class Trunk(nn.Module):
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
         self.head = nn.Conv2d(widths[0], config.classes, 1)
+        for layer in (*self.shrink, *self.grow):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (batch, class, row, column); rows and columns multiples of the stride."""
@@ -184,6 +202,8 @@ class ConstellationUNet(nn.Module):
             nn.SiLU(),
             nn.Linear(config.hidden, 2 * 9 * width),
         )
+        # Features of order one at the start: the residual blocks would drown smaller ones.
+        nn.init.normal_(self.maker[-1].weight, std=0.7)  # type: ignore[arg-type]
         self.auxiliary = nn.Parameter(torch.zeros(width, 2 * len(AUXILIARY), 3, 3))
         self.bias = nn.Parameter(torch.zeros(width))
         self.trunk = Trunk(config)

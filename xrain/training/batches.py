@@ -16,6 +16,11 @@ from xrain.training.samples import Shard
 COMPLETE = 0.45
 """Share of samples with every channel."""
 
+CROPS = (16, 16, 32, 64)
+"""Scans and pixels of the training squares of a batch, drawn anew for each. A batch covers the
+same area whatever the size: many small squares of many storms teach quickly what a pixel tells,
+few large ones what its surroundings add."""
+
 LONE_EVERY = 4
 """One batch in so many consists of pixels without neighbours."""
 
@@ -47,10 +52,7 @@ def draw_batch(
     rng = np.random.default_rng(seed)
     name = names[seed[1] % len(names)]
     shard = samples[name]
-    index = rng.integers(0, shard.tb.shape[0], size)
-    # Indexing with a list sorts nothing, so the order is the seed's alone.
-    tb, rain = shard.tb[index].astype(np.float32), shard.rain[index]
-    angle, land = shard.incidence[index].astype(np.float32), shard.land[index].astype(np.float32)
+    tb, rain, angle, land = _crops(rng, shard, size)
     if rng.uniform() < 0.5:
         tb, rain, angle, land = (x[:, :, ::-1] for x in (tb, rain, angle, land))
     if (seed[1] // len(names)) % LONE_EVERY == LONE_EVERY - 1:
@@ -58,6 +60,21 @@ def draw_batch(
     lose_information(rng, tb, angle, land)
     planes = stack_planes(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (tb, angle, land)))
     return Batch(planes, classes(torch.from_numpy(np.ascontiguousarray(rain)), edges), name)
+
+
+def _crops(rng: np.random.Generator, shard: Shard, size: int) -> list[npt.NDArray[np.float32]]:
+    """Cut as many squares at random as fill the area of `size` whole patches."""
+    count, rows, cols = shard.rain.shape
+    side = min(int(rng.choice(CROPS)), rows, cols)
+    many = max(size * rows * cols // side**2, 1)
+    patch = rng.integers(0, count, many)
+    top, left = rng.integers(0, rows - side + 1, many), rng.integers(0, cols - side + 1, many)
+    fields = (shard.tb, shard.rain, shard.incidence, shard.land)
+    places = list(zip(patch, top, left, strict=True))
+    return [
+        np.stack([f[p, t : t + side, c : c + side] for p, t, c in places]).astype(np.float32)
+        for f in fields
+    ]
 
 
 def _lone_pixels(

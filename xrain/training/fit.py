@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from xrain.atomic import replacing
 from xrain.errors import InputError
+from xrain.models.card import ModelCard
 from xrain.models.unet import ConstellationUNet, UNetConfig, describe
 from xrain.sensors import get_sensor
 from xrain.training.batches import Batch, draw_batch
+from xrain.training.export import class_frequencies, publish
 from xrain.training.samples import Plan, Shard, load_samples, make_samples
 from xrain.training.verify import verify
 
-SAVE_EVERY = 250
+SAVE_EVERY = 100
 """Steps between checkpoints."""
 
 
@@ -38,7 +40,9 @@ class Settings:
     config : UNetConfig
         Shape of the network.
     shards, held_out : int
-        Shards of 16 patches per sensor to train on, and to judge by (other seeds).
+        Shards per sensor to train on, and to judge by (other seeds).
+    per_shard : int
+        Patches in one shard.
     size : int
         Scans and pixels of a patch.
     steps, batch : int
@@ -57,10 +61,11 @@ class Settings:
     config: UNetConfig = field(default_factory=UNetConfig)
     shards: int = 20
     held_out: int = 2
+    per_shard: int = 16
     size: int = 64
     steps: int = 4000
-    batch: int = 12
-    rate: float = 2e-3
+    batch: int = 6
+    rate: float = 3e-3
     decay: float = 0.01
     average: float = 0.998
     seed: int = 1
@@ -68,17 +73,18 @@ class Settings:
     @property
     def training_plan(self) -> Plan:
         """Samples to learn from."""
-        return Plan(self.sensors, self.shards, self.size, self.seed)
+        return Plan(self.sensors, self.shards, self.size, self.seed, self.per_shard)
 
     @property
     def judging_plan(self) -> Plan:
         """Samples to judge by, which training never sees."""
-        return Plan(self.sensors, self.held_out, self.size, self.seed + 900_000)
+        seed = self.seed + 900_000
+        return Plan(self.sensors, self.held_out, self.size, seed, self.per_shard)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"shards": 1, "held_out": 1, "steps": 40, "batch": 4},
-    "cpu": {"shards": 20, "held_out": 2, "steps": 4000, "batch": 12},
+    "tiny": {"shards": 1, "held_out": 1, "per_shard": 4, "size": 32, "steps": 40, "batch": 4},
+    "cpu": {"shards": 20, "held_out": 2, "steps": 6000, "batch": 6},
     "gpu": {
         "config": UNetConfig(widths=(48, 80, 128, 160), blocks=2, hidden=96),
         "shards": 200,
@@ -132,7 +138,8 @@ class Run:
         torch.manual_seed(chosen.seed)
         self.network = ConstellationUNet(chosen.config).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self._forget_mean()
+        self._warm = False
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=chosen.rate, weight_decay=chosen.decay
         )
@@ -189,7 +196,8 @@ class Run:
         """Begin with the weights of another network, unless the run is already under way."""
         if self.step == 0:
             self.network.load_state_dict({k: v.float() for k, v in tensors.items()})
-            self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            self._warm = True
+            self._forget_mean()
 
     def train(self, report: Report | None = None, stop_after: float | None = None) -> bool:
         """Go on until the last step, or for some seconds; say whether the run is complete.
@@ -204,6 +212,8 @@ class Run:
         plan = self.settings.training_plan
         make_samples(self.cache, plan, progress=_sample_progress(report))
         samples = load_samples(self.cache, plan)
+        if self.step == 0 and not self._warm:
+            self._expect_climate(samples)
         begun, losses = time.monotonic(), []
         while self.step < self.settings.steps:
             losses.append(self._advance(samples))
@@ -216,6 +226,17 @@ class Run:
                 if stop_after is not None and self.seconds > stop_after:
                     break
         return self.step >= self.settings.steps
+
+    def _expect_climate(self, samples: dict[str, Shard]) -> None:
+        """Begin with the frequencies of the classes instead of learning them first."""
+        prior = class_frequencies(samples, self.settings.config.edges)
+        head = self.network.trunk.head.state_dict()
+        head["weight"].mul_(0.1)
+        head["bias"].copy_(torch.tensor(prior).log())
+        self._forget_mean()
+
+    def _forget_mean(self) -> None:
+        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def _log(self, facts: dict[str, Any], report: Report | None) -> None:
         facts |= {"of": self.settings.steps, "seconds": round(self.seconds)}
@@ -254,6 +275,30 @@ class Run:
         network = ConstellationUNet(self.settings.config)
         network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
         return network.eval().requires_grad_(False)
+
+    def publish(self, version: int = 1) -> list[ModelCard]:
+        """Write the result as models, below the run's folder, with scores of held-out swaths."""
+        samples = load_samples(self.cache, self.settings.training_plan)
+        pixels = sum(int(np.isfinite(s.rain).sum()) for s in samples.values())
+        training = {
+            "data": "simulated swaths of stochastic storms and dry scenes",
+            "sensors": list(samples),
+            "patches": sum(len(s.rain) for s in samples.values()),
+            "pixels": pixels,
+            "steps": self.step,
+            "seconds": round(self.seconds),
+            "device": self.device,
+            "seed": self.settings.seed,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+        }
+        return publish(
+            self.result(),
+            samples,
+            self.folder / "models",
+            version=version,
+            training=training,
+            scores=self.scores(),
+        )
 
     def scores(self) -> dict[str, Any]:
         """Judge the result on held-out simulated swaths, by sensor."""

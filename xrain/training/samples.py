@@ -20,9 +20,6 @@ import numpy.typing as npt
 from xrain.atomic import replacing
 from xrain.sensors import get_sensor
 
-PER_SHARD = 16
-"""Patches in one shard."""
-
 DRY_SHARE, SPARSE_SHARE = 0.35, 0.25
 """Share of patches without rain, and with a quarter of the usual rain area. Together with the
 rest some tenth of the pixels rain, near to what a radiometer meets on the globe."""
@@ -64,12 +61,15 @@ class Plan:
         Scans and pixels of a patch.
     seed : int
         Source of chance; held-out samples use another.
+    per_shard : int
+        Patches in one shard.
     """
 
     sensors: tuple[str, ...]
     shards: int
     size: int
     seed: int
+    per_shard: int = 16
 
 
 def shard_path(folder: Path, plan: Plan, sensor: str, number: int) -> Path:
@@ -129,10 +129,10 @@ def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
 
     sensor = get_sensor(name)
     model = ForwardModel(sensor.channels)
-    first = number * PER_SHARD
+    first = number * plan.per_shard
     patches = [
         patch_at((plan.seed, first + k), sensor, plan.size, model, rain=_mixed_rain)
-        for k in range(PER_SHARD)
+        for k in range(plan.per_shard)
     ]
     path = shard_path(folder, plan, name, number)
     with replacing(path) as draft, open(draft, "wb") as stream:
