@@ -47,7 +47,7 @@ SMOOTH = 2.0
 more, the geolocation jumps, and the pixels around are searched one by one."""
 
 _FAR_STEPS = (16, 8, 4, 2, 1, 1, 1)
-_NEAR_STEPS = (4, 2, 1, 1)
+_NEAR_STEPS = (2, 1, 1)
 _EXACT_BELOW = 2048
 _BLOCK = 64
 
@@ -76,9 +76,9 @@ class Match:
         Pixels without a match get `fill`.
         """
         flat = values.reshape((-1, *values.shape[2:]))
-        index = np.where(self.found, self.row * np.int32(values.shape[1]) + self.column, 0)
-        out = flat[index]
-        out[~self.found] = fill
+        blank = np.full_like(flat, fill, shape=(1, *flat.shape[1:]))
+        index = np.maximum(self.row * np.int32(values.shape[1]) + self.column, -1)
+        out: npt.NDArray[np.generic] = np.concatenate([flat, blank]).take(index, axis=0)
         return out
 
 
@@ -273,34 +273,37 @@ def match_nearest(reference: Window, source: Window, ratio: float = 1.0) -> Matc
         Indices relative to the first row of `source`; −1 where no source pixel lies within
         three quarters of the diagonal of the local sampling cell, or a position is missing.
     """
-    target = unit_vectors(reference.latitude, reference.longitude)
     points = unit_vectors(source.latitude, source.longitude)
-    shape = (target.shape[0], target.shape[1])
-    row = np.full(shape, -1, np.int32)
-    col = np.full(shape, -1, np.int32)
-    if target.size == 0 or not np.isfinite(points).any():
+    given = _finite(reference)
+    row = np.full(given.shape, -1, np.int32)
+    col = np.full(given.shape, -1, np.int32)
+    if not (given.any() and np.isfinite(points).any()):
         return Match(row, col)
-    if target.size // 3 < _EXACT_BELOW or min(points.shape[:2]) < 2:
-        doubtful = np.isfinite(target[..., 0])
+    if given.size < _EXACT_BELOW or min(points.shape[:2]) < 2:
+        doubtful = given
     else:
-        row, col, doubtful = _match_smooth(target, points, reference.start, source.start, ratio)
-    _match_one_by_one(target, points, doubtful, row, col, (reference.start, source.start, ratio))
+        row, col, doubtful = _match_smooth(reference, given, points, source.start, ratio)
+    _match_one_by_one(reference, points, doubtful, row, col, source.start, ratio)
     return Match(row, col)
 
 
 def _match_smooth(
-    target: FloatArray, points: FloatArray, start: int, source_start: int, ratio: float
+    reference: Window,
+    given: npt.NDArray[np.bool_],
+    points: FloatArray,
+    source_start: int,
+    ratio: float,
 ) -> tuple[IndexArray, IndexArray, npt.NDArray[np.bool_]]:
     """Solve the match on nodes and interpolate; say which pixels that cannot be trusted for."""
-    rows, cols = target.shape[:2]
+    rows, cols = given.shape
+    start = reference.start
     node_row, node_col = _nodes(rows, NODE_ROWS), _nodes(cols, NODE_COLUMNS)
     expected: Sequence[FloatArray] = np.meshgrid(
         (node_row + start) * ratio - source_start,
         node_col * ((points.shape[1] - 1) / max(cols - 1, 1)),
         indexing="ij",
     )
-    at = target[np.ix_(node_row, node_col)]
-    fine = _solve_grid(at, points, expected)
+    fine = _solve_grid(_points_at(reference, np.ix_(node_row, node_col)), points, expected)
     size = (points.shape[0], points.shape[1])
     bad = _bends(fine[:2], np.stack(expected), size)
     touched = _spread(np.where(bad, np.float32(1), 0), rows, node_row, 0)
@@ -317,13 +320,18 @@ def _match_smooth(
     for first in range(0, rows, _BLOCK):
         b = slice(first, first + _BLOCK)
         row[b], col[b], near[b] = _choose(_spread(fine[:, b], cols, node_col, 2), base[b], size)
-    row[~near], col[~near] = -1, -1
-    lost = ~np.isfinite(target[..., 0])
-    row[lost], col[lost] = -1, -1
+    near &= given
+    np.copyto(row, -1, where=~near)
+    np.copyto(col, -1, where=~near)
     gone = ~np.isfinite(points[..., 0])
     if gone.any():
         doubtful |= near & gone[row, col]
-    return row, col, doubtful & ~lost
+    return row, col, doubtful & given
+
+
+def _points_at(grid: Window, index: Any) -> npt.NDArray[np.float32]:
+    """Points on the unit sphere of some pixels of a grid."""
+    return unit_vectors(grid.latitude[index], grid.longitude[index])
 
 
 def _solve_grid(
@@ -347,17 +355,17 @@ def _solve_grid(
 
 
 def _match_one_by_one(
-    target: FloatArray,
+    reference: Window,
     points: FloatArray,
     wanted: npt.NDArray[np.bool_],
     row: IndexArray,
     col: IndexArray,
-    grid: tuple[int, int, float],
+    source_start: int,
+    ratio: float,
 ) -> None:
     """Search the wanted pixels in a tree of the rows scanned about the same time; in place."""
-    start, source_start, ratio = grid
-    block = ROW_WINDOW
-    for first in range(0, target.shape[0], block):
+    start, block = reference.start, ROW_WINDOW
+    for first in range(0, wanted.shape[0], block):
         at = np.nonzero(wanted[first : first + block])
         if at[0].size == 0:
             continue
@@ -365,7 +373,7 @@ def _match_one_by_one(
         high = int((first + start + block) * ratio) - source_start + ROW_WINDOW
         low, high = max(low, 0), max(min(high, points.shape[0]), 0)
         here = (at[0] + first, at[1])
-        row[here], col[here] = _search(target[here], points, low, high)
+        row[here], col[here] = _search(_points_at(reference, here), points, low, high)
 
 
 def _search(
