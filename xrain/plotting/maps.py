@@ -161,13 +161,20 @@ def draw_background(axes: Any, view: View, *, borders: bool = True) -> None:
         _cartopy_background(axes, view, borders)
     else:
         _plain_background(axes, view, borders)
-    if not view.pole and _is_regional(view):
+    if _is_detailed(axes, view):
         _detailed_coast(axes, view)
 
 
-def _is_regional(view: View) -> bool:
+def _is_detailed(axes: Any, view: View) -> bool:
+    """Whether the coast comes from the land mask: on small maps that are a box of degrees."""
     west, east, south, north = view.extent
-    return max(east - west, north - south) <= REGIONAL
+    crs = getattr(axes, "projection", None)
+    if crs is not None:
+        import cartopy.crs as ccrs
+
+        if not isinstance(crs, ccrs.PlateCarree):
+            return False
+    return not view.pole and max(east - west, north - south) <= REGIONAL
 
 
 def _cartopy_background(axes: Any, view: View, borders: bool) -> None:
@@ -179,7 +186,7 @@ def _cartopy_background(axes: Any, view: View, borders: bool) -> None:
         axes.set_extent(view.extent, ccrs.PlateCarree(central_longitude=view.center))
     if isinstance(axes.projection, ccrs.PlateCarree):
         axes.set_aspect(view.aspect)
-    if view.pole or not _is_regional(view):
+    if not _is_detailed(axes, view):
         axes.add_feature(_feature(_LAND), facecolor=LAND_COLOR, edgecolor="none", zorder=0.5)
         axes.add_feature(
             _feature(_COAST), facecolor="none", edgecolor=COAST_COLOR, linewidth=0.7, zorder=3
@@ -235,7 +242,7 @@ def _shapefile(name: str) -> Path:
 def _plain_background(axes: Any, view: View, borders: bool) -> None:
     from matplotlib.collections import LineCollection
 
-    drawn = [] if _is_regional(view) else [(_COAST, 0.7, 1.0)]
+    drawn = [] if _is_detailed(axes, view) else [(_COAST, 0.7, 1.0)]
     drawn += [(_BORDERS, 0.4, 0.7)] if borders else []
     for name, width, alpha in drawn:
         lines = LineCollection(_lines(name, view.center), colors=COAST_COLOR, zorder=3)
