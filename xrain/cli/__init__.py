@@ -17,6 +17,7 @@ from xrain.cli.granules import info, plot, retrieve
 from xrain.cli.models import app as models
 from xrain.cli.score import score
 from xrain.cli.simulation import demo, simulate, validate_simulator
+from xrain.cli.training import train
 from xrain.errors import XrainError
 
 __all__ = ["app", "main"]
@@ -65,6 +66,7 @@ app.command()(plot)
 app.add_typer(models, name="models")
 app.command()(demo)
 app.command()(score)
+app.command()(train)
 app.command()(simulate)
 app.command("validate-simulator")(validate_simulator)
 
