@@ -28,6 +28,7 @@ from xrain.simulate.validate import simulate_matchups
 Array = NDArray[np.float64]
 TOML = Path(__file__).parents[1] / "parameters.toml"
 LOW = 7  # leading GMI channels, up to 36 GHz
+BIAS_WEIGHT = 6.0
 RATES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 20.0)
 COARSE = (0.05, 0.5, 2.0, 20.0)
 LEVELS = (2, 10, 25, 50, 75, 90, 98)
@@ -67,7 +68,7 @@ BOUNDS = {
     "rain__shallow_threshold": (-0.5, 2.5),
     "rain__shallow_rate": (0.0, 1.5),
     "rain__shallow_depth": (0.25, 0.9),
-    "cloud__rain_exponent": (0.0, 0.6),
+    "cloud__rain_exponent": (0.0, 0.7),
     "cloud__rain_overshoot": (-1.0, 3.0),
     "ice__saturation": (0.1, 5.0),
     "ice__content": (0.01, 0.6),
@@ -82,14 +83,14 @@ BOUNDS = {
     "ice__polarization_ratio": (1.0, 1.5),
     "ice__cloud_ice_exponent": (0.0, 1.0),
     "ice__land_factor": (0.5, 4.0),
-    "atmosphere__humidity_aloft_rain": (0.15, 1.2),
+    "atmosphere__humidity_aloft_rain": (0.1, 1.2),
 }
 
 
 def mean_residuals(simulated: Array, observed: Array, rate: Array) -> list[Array]:
     """Mean error at 10–36 GHz by class of rate, and of all, in units of what is tolerable."""
     error = simulated.mean(0)[:, :LOW] - observed[:, :LOW]
-    parts = [3.0 * error.mean(0)]
+    parts = [BIAS_WEIGHT * error.mean(0)]
     for low, high in itertools.pairwise(RATES):
         member = (rate >= low) & (rate < high)
         parts.append(error[member].mean(0) / 3.0)
