@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from xrain.errors import InputError, OutputError
 from xrain.io.l1c import open_file, parse_pvl, read_granule
-from xrain.sensors import get_sensor
+from xrain.sensors import get_sensor, list_sensors
 from xrain.simulate.fields import simulate_scene
 from xrain.simulate.granule import radar_path, simulate_granule, truth_path
 
@@ -52,6 +52,18 @@ def test_the_reader_opens_it_like_a_real_one(gmi):
     assert np.array_equal(truth.latitude, swath.latitude)
     assert np.array_equal(truth.time, swath.time)
     assert truth.surface_precip.dims == ("scan", "pixel")
+
+
+@pytest.mark.parametrize("name", list_sensors())
+def test_every_sensor_flies(name, tmp_path):
+    path = simulate_granule(name, tmp_path / "g.HDF5", scans=4, place=(12.0, 100.0), spacing=10.0)
+    swath = xr.open_dataset(path, engine="gpm-l1c")
+    sensor = get_sensor(name)
+    assert list(swath.channel.values) == [c.name for c in sensor.channels]
+    assert swath.sizes["scan"] == 4
+    tb = swath.tb.values
+    assert 60 < np.nanmin(tb) < np.nanmax(tb) < 330
+    assert xr.open_dataset(truth_path(path)).sizes["pixel"] == swath.sizes["pixel"]
 
 
 def test_it_says_that_it_is_simulated(gmi):
