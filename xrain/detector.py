@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincc, gammainccinv, logsumexp
 
 from xrain.conventions import match_channels
 from xrain.errors import InputError
@@ -119,6 +118,8 @@ def fit_detector(
 
 def _fit_mixture(x: Array, components: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Weights, means and covariances by expectation-maximisation."""
+    from scipy.special import logsumexp
+
     share = _start(x, components, rng)
     for _ in range(ROUNDS):
         total = share.sum(axis=0) + 1e-9
@@ -273,6 +274,8 @@ class Detector:
 def _marginals(
     detector: Detector, there: tuple[int, ...]
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
+    from scipy.special import gammaincc, gammainccinv  # it would slow down ``ds.rain``
+
     pick = list(there)
     tail = np.maximum(gammaincc(detector.fitted / 2, detector.limits / 2), 1e-300)
     limits = 2 * gammainccinv(len(pick) / 2, tail)
