@@ -7,7 +7,8 @@ import torch
 from xrain.errors import InputError
 from xrain.sensors import get_sensor, list_sensors
 from xrain.simulate.forward import ForwardModel
-from xrain.simulate.patches import patch_at, training_patches
+from xrain.simulate.orbit import scan_angles
+from xrain.simulate.patches import _window, patch_at, training_patches
 from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.rain import RainGrid, stochastic_rain
 from xrain.simulate.scenes import Place, draw_scene
@@ -52,6 +53,21 @@ def test_channels_can_be_chosen_and_a_wrong_model_is_told():
     model = ForwardModel(get_sensor("gmi").channels)
     with pytest.raises(InputError, match="made for other channels"):
         next(training_patches("gmi", 16, 1, channels=names, model=model))
+
+
+@pytest.mark.parametrize("name", list_sensors())
+def test_every_group_is_seen_at_its_own_sample_nearest_to_the_pixel(name):
+    sensor = get_sensor(name)
+    window = _window(sensor, 40, sensor.channels, None, np.random.default_rng(0))
+    for group in sensor.swaths:
+        plane = window.groups[group.name]
+        gap = np.hypot(plane.x - window.reference.x, plane.y - window.reference.y)
+        # Half the distance of the group's own scans and pixels, both at their widest.
+        line = 7.2 * group.scan_period
+        angles = scan_angles(sensor, group)
+        reach = np.abs(np.diff(angles)).max() * np.pi / 180 * 1150
+        step = reach if sensor.scan_type == "conical" else 0.1
+        assert gap.max() < 0.5 * np.hypot(line, step) + 0.5, group.name
 
 
 def test_a_narrow_swath_is_padded():

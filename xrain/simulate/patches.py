@@ -247,14 +247,16 @@ def _reach(sensor: Sensor, group: SwathGroup) -> tuple[float, float]:
 def _nearest(sensor: Sensor, group: SwathGroup, reference: SwathPlane) -> SwathPlane:
     """For each reference pixel the nearest sample of a group, found along its own arcs."""
     angles = scan_angles(sensor, group)
-    if sensor.scan_type == "cross-track":
-        wanted, ahead = reference.scan_angle, np.zeros_like(reference.x)
-    else:
-        reach, _ = _reach(sensor, group)
-        wanted = np.degrees(np.arcsin(np.clip(reference.x / reach, -1, 1)))
-        ahead = reach * np.cos(np.radians(wanted))
+    conical = sensor.scan_type == "conical"
+    reach = _reach(sensor, group)[0] if conical else 0.0
+    wanted = (
+        np.degrees(np.arcsin(np.clip(reference.x / reach, -1, 1)))
+        if conical
+        else reference.scan_angle
+    )
     step = angles[1] - angles[0]
     index = np.clip(np.round((wanted - angles[0]) / step), 0, angles.size - 1).astype(int)
+    ahead = reach * np.cos(np.radians(angles[index]))
     line = _speed(sensor) * group.scan_period
     offset = group.along_track_offset if _same_cone(sensor, group) else 0.0
     track = np.round((reference.y - ahead - offset) / line) * line + offset
