@@ -47,6 +47,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # the changelog is included without its own title
+smartquotes_action = "qe"  # and leave the dashes of options alone
 root_doc = "index"
 default_role = "code"
 nitpicky = False

@@ -162,9 +162,19 @@ class CommandLine(Written):
             is_option = item.param_type_name == "option"
             names = ", ".join(map(literal, [*item.opts, *item.secondary_opts]))
             name = names if is_option else literal((item.metavar or item.name).upper())
-            rows.append((name, plain(getattr(item, "help", None) or "")))
+            text = plain(getattr(item, "help", None) or "")
+            rows.append((name, f"{text}{remark(item)}" if is_option else text))
         if rows:
             yield from list_table(("Argument or option", "Meaning"), rows, "35 65")
+
+
+def remark(option: Any) -> str:
+    """Say whether an option must be given, or what it is by default."""
+    if option.required:
+        return " *Required.*"
+    if option.is_flag or option.default in (None, "", (), []) or callable(option.default):
+        return ""
+    return f" Default: {literal(str(option.default))}."
 
 
 def plain(text: str) -> str:
