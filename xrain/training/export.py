@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xrain.detector import fit_detector
 from xrain.models.card import CardChannel, ModelCard
 from xrain.models.export import save_model, save_tensors
 from xrain.models.registry import add_to_registry
@@ -24,6 +25,9 @@ CREDITS = (
     "TLP-R2S matchups: University of Minnesota",
     "ocean winds, vapour and cloud: Remote Sensing Systems",
 )
+
+DETECTOR_PIXELS = 60_000
+"""Pixels of each sensor from which the detector of unusual input is made."""
 
 LIMITS = (
     "learned from simulated swaths alone; no real rain was shown to it",
@@ -42,6 +46,18 @@ def class_frequencies(samples: Mapping[str, Shard], edges: Sequence[float]) -> l
         found = classes(torch.from_numpy(shard.rain), edges).numpy()
         counts += np.bincount(found[found >= 0], minlength=len(edges))
     return [float(x) for x in counts / counts.sum()]
+
+
+def detectors(samples: Mapping[str, Shard], seed: int = 0) -> dict[str, Any]:
+    """Describe usual input by sensor; see :func:`xrain.detector.fit_detector`."""
+    rng = np.random.default_rng(seed)
+    out = {}
+    for name, shard in samples.items():
+        channels = [c.name for c in get_sensor(name).channels]
+        tb = shard.tb.reshape(-1, len(channels))
+        some = rng.choice(tb.shape[0], min(DETECTOR_PIXELS, tb.shape[0]), replace=False)
+        out[name] = fit_detector(tb[some].astype(np.float32), channels, seed=seed)
+    return out
 
 
 def publish(
@@ -93,8 +109,12 @@ def publish(
         "prior": tuple(prior),
         "training": {**training, "credits": list(CREDITS)},
     }
-    cards = [_constellation_card(samples, scores, common)]
-    cards += [_sensor_card(get_sensor(name), samples, scores, common) for name in samples]
+    usual = detectors(samples)
+    cards = [_constellation_card(samples, scores, common | {"detector": usual})]
+    cards += [
+        _sensor_card(get_sensor(n), samples, scores, common | {"detector": {n: usual[n]}})
+        for n in samples
+    ]
     out = []
     for card in cards:
         folder = root / f"{card.name}-{version}"
