@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -441,3 +442,15 @@ def test_importing_plotting_loads_no_matplotlib() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_every_real_granule_can_be_drawn(l1c_granule: Path) -> None:
+    with xr.open_dataset(l1c_granule, engine="gpm-l1c") as ds:
+        swath = ds.isel(channel=[-1]).load()
+    figure = plotting.plot_tb(swath)
+    values = swath.tb.where(swath.latitude.notnull())
+    empty = "no valid value" in [t.get_text() for t in figure.axes[0].texts]
+    assert empty == bool(values.isnull().all())
+    if not empty:
+        drawn = mesh(figure).get_array()
+        assert drawn.count() == int(values.notnull().sum())
