@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xrain.errors import InputError
+from xrain.io.l1c import open_file, parse_pvl, read_granule, text
 from xrain.sensors import get_sensor
 from xrain.simulate.instrument import cross_track_incidence, ground_distance, slant_angles
 from xrain.simulate.orbit import (
@@ -34,6 +35,16 @@ def test_periods_and_inclinations():
     assert inclination_of("TRMM", 350) == 35
     assert inclination_of("NPP", 824) == pytest.approx(98.7, abs=0.1)
     assert inclination_of("METOPA", 817) == pytest.approx(98.7, abs=0.1)
+
+
+def test_orbits_have_as_many_scans_as_real_ones(l1c_granule):
+    granule = read_granule(l1c_granule)
+    orbit = southernmost_orbit(granule.sensor, granule.platform, START)
+    with open_file(l1c_granule) as file:
+        for name in granule.groups:
+            header = parse_pvl(text(file[name].attrs[f"{name}_SwathHeader"]))
+            scans = orbit.period / granule.sensor.swath(name).scan_period
+            assert scans == pytest.approx(int(header["NumberScansGranule"]), rel=0.02)
 
 
 def test_a_whole_orbit_reaches_its_inclination():

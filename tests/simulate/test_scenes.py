@@ -8,7 +8,7 @@ from xrain.errors import InputError
 from xrain.land import land_fraction
 from xrain.simulate.climate import draw_state, saturated_column, season_of
 from xrain.simulate.environment import LAND, OCEAN, SEA_ICE, SNOW
-from xrain.simulate.rain import stochastic_rain
+from xrain.simulate.rain import RainGrid, stochastic_rain
 from xrain.simulate.scenes import Place, draw_place, draw_scene, place_grid
 
 
@@ -138,6 +138,19 @@ def test_surfaces_can_be_forced_and_freeze_where_it_is_cold():
         kinds |= set(np.unique(draw_scene(rain, rng, surface="snow").variables["surface"]))
         kinds |= set(np.unique(draw_scene(rain, rng, surface="ice").variables["surface"]))
     assert {SNOW, SEA_ICE} <= kinds
+
+
+def test_dry_scenes_reach_the_heat_of_deserts_and_the_cold_of_winter():
+    rng = np.random.default_rng(4)
+    rate = np.zeros((24, 24), np.float32)
+    dry = RainGrid(rate, rate.copy(), (10.0, 10.0))
+    land = [draw_scene(dry, rng, place=draw_place(rng, "land")) for _ in range(150)]
+    t2m = [float(s.variables["t2m"].mean()) for s in land]
+    skin = [float(s.variables["skin_temperature"].mean()) for s in land]
+    assert max(t2m) > 305
+    assert max(skin) > 312
+    snow = [draw_scene(dry, rng, place=draw_place(rng, "snow")) for _ in range(40)]
+    assert min(float(s.variables["t2m"].mean()) for s in snow) < 258
 
 
 def test_unobserved_rain_counts_as_dry():

@@ -27,6 +27,7 @@ __all__ = ["Place", "Scene", "draw_place", "draw_scene", "place_grid"]
 _EARTH = 6371.0
 _SURFACES = ("ocean", "land", "snow", "ice")
 _ABUNDANCE = (0.58, 0.30, 0.06, 0.06)
+_WHERE_IT_RAINS = 0.7  # share of places drawn from where it rains, the rest from anywhere
 _COASTS = 0.3  # share of the scenes over land or sea that look for a coast
 
 # Correlation length in km of each unknown, and how much of its variance a whole scene shares.
@@ -161,7 +162,7 @@ def draw_place(rng: np.random.Generator, surface: str | None = None) -> Place:
         surface = str(rng.choice(_SURFACES, p=_ABUNDANCE))
     if surface not in _SURFACES:
         raise InputError(f"unknown surface {surface!r}: use {', '.join(_SURFACES)}")
-    state = draw_state(surface, True, rng)
+    state = draw_state(surface, bool(rng.random() < _WHERE_IT_RAINS), rng)
     longitudes = rng.uniform(-180, 180, 48)
     near = land_fraction(state.latitude + rng.uniform(-2, 2, 48), longitudes)
     fits = near > 0.5 if surface in {"land", "snow"} else near < 0.5
@@ -208,7 +209,9 @@ def draw_scene(
     land = _land(lat, lon, surface)
     known = {"latitude": place.latitude, "season": place.season}
     wet = draw_state(place.surface, True, rng, known)
-    dry = draw_state(place.surface, False, rng, known | {"t2m": wet.t2m})
+    raining = bool((np.nan_to_num(rain.rate) >= WET).any())
+    # Air around rain is akin to that in it; where it does not rain at all it may be any.
+    dry = draw_state(place.surface, False, rng, known | ({"t2m": wet.t2m} if raining else {}))
     rain = replace(rain, latitude=lat, longitude=lon)
     variables = _smooth_fields(rain, wet, dry, land, rng)
     variables["rain_rate"] = np.nan_to_num(rain.rate).astype(np.float32)
