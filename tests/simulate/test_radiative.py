@@ -19,13 +19,14 @@ MU = torch.tensor(0.605)
 def lambertian(optics, planck, emissivity, skin, sky, mu=MU):
     """Radiance above a Lambertian surface, through the public pieces of the solver."""
     i0, i1 = rt.diffuse_field(*optics, planck, emissivity, skin, sky)
-    flux_down = i0[0] - rt.BOUNDARY * i1[0]
+    first = torch.stack(i0), torch.stack(i1)
+    field, flux_down = rt.refine_field(optics, planck, first, emissivity, skin, sky)
 
     def ground(down, through):
+        # the sky enters the flux; what the path itself brings to the ground is not used here
         return emissivity * skin + (1.0 - emissivity) * flux_down
 
-    # the sky enters the diffuse field; what the path brings to the ground is not used here
-    return rt.slant_radiance(optics, planck, (torch.stack(i0), torch.stack(i1)), mu, ground)
+    return rt.slant_radiance(optics, planck, field, mu, ground)
 
 
 def random_optics(seed, layers=8, columns=50):

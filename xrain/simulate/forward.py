@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -92,12 +93,25 @@ class ColumnOptics:
 
     def scaled(self, ice_share: float) -> tuple[Tensor, Tensor, Tensor]:
         """Delta-scaled thickness, albedo and asymmetry with the ice's extinction multiplied."""
+        tau, albedo, asymmetry = self._above
+        ice = tau * ice_share
+        total = self.clear[-tau.shape[0] :] + ice
+        cold = rt.delta_scale(total, albedo * ice / total, asymmetry)
+        below = self._below
+        joined = [torch.cat(pair) for pair in zip(below, cold, strict=True)]
+        return joined[0], joined[1], joined[2]
+
+    @functools.cached_property
+    def _below(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Scaled optics of the layers of rain, which do not depend on the polarisation."""
         rain = self.rain.extinction * self.warm_depth
-        ice = self.ice.extinction * (self.cold_depth * ice_share)
-        particles = torch.cat([rain, ice])
-        tau = self.clear + particles
-        albedo = torch.cat([self.rain.albedo, self.ice.albedo]) * particles / tau
-        return rt.delta_scale(tau, albedo, torch.cat([self.rain.asymmetry, self.ice.asymmetry]))
+        tau = self.clear[: rain.shape[0]] + rain
+        return rt.delta_scale(tau, self.rain.albedo * rain / tau, self.rain.asymmetry)
+
+    @functools.cached_property
+    def _above(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Thickness, albedo and asymmetry of the ice alone."""
+        return self.ice.extinction * self.cold_depth, self.ice.albedo, self.ice.asymmetry
 
 
 def _distinct_bands(channels: Sequence[Channel]) -> tuple[list[Channel], list[int]]:
@@ -271,10 +285,10 @@ class ForwardModel:
         emissivity = self._surface(environment, mu)
         skin = environment.skin_temperature[:, None]
         sky = self._sky.expand_as(mu)
-        i0, i1 = rt.diffuse_field(
-            *optics.scaled(1.0), optics.planck, emissivity.mean(-1), skin, sky
-        )
-        field = torch.stack(i0), torch.stack(i1)
+        middle, surface = optics.scaled(1.0), (emissivity.mean(-1), skin, sky)
+        i0, i1 = rt.diffuse_field(*middle, optics.planck, *surface)
+        two_stream = torch.stack(i0), torch.stack(i1)
+        field, _ = rt.refine_field(middle, optics.planck, two_stream, *surface)
         ratio = self.parameters.ice.polarization_ratio
         bands = []
         for pol, share in enumerate((2.0 / (1.0 + ratio), 2.0 * ratio / (1.0 + ratio))):
