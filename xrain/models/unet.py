@@ -162,7 +162,7 @@ class Trunk(nn.Module):
         self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
         self.head = nn.Conv2d(widths[0], config.classes, 1)
         for layer in (*self.shrink, *self.grow):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")  # type: ignore[arg-type]
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (batch, class, row, column); rows and columns multiples of the stride."""
