@@ -113,7 +113,19 @@ def lose_information(
             first, length = rng.integers(0, rows), rng.integers(1, 12)
             lost = slice(None) if rng.uniform() < 0.5 else rng.integers(0, channels)
             tb[k, first : first + length, :, lost] = np.nan
+        if rng.uniform() < 0.2 and channels > 1:
+            _end_group(rng, tb[k])
         if rng.uniform() < 0.1:
             angle[k] = np.nan
         if rng.uniform() < 0.15:
             land[k] = np.nan
+
+
+def _end_group(rng: np.random.Generator, tb: npt.NDArray[np.float32]) -> None:
+    """Let some neighbouring channels end at a column, as where one swath group is narrower."""
+    first = rng.integers(0, tb.shape[2])
+    last = rng.integers(first, tb.shape[2]) + 1
+    column = rng.integers(0, tb.shape[1])
+    beyond = slice(column, None) if rng.uniform() < 0.5 else slice(None, column)
+    if last - first < tb.shape[2]:
+        tb[:, beyond, first:last] = np.nan

@@ -25,7 +25,7 @@ from xrain.training.export import class_frequencies, publish
 from xrain.training.samples import Plan, Shard, load_samples, make_samples
 from xrain.training.verify import verify
 
-SAVE_EVERY = 100
+SAVE_EVERY = 200
 """Steps between checkpoints."""
 
 
