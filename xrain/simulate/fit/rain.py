@@ -100,7 +100,7 @@ def mean_residuals(simulated: Array, observed: Array, rate: Array) -> list[Array
 def quantile_residuals(simulated: Array, observed: Array, rate: Array) -> list[Array]:
     """Errors of quantiles at 89–183 GHz, of channel differences and polarisation."""
     parts = []
-    scale = np.array([7.0, 3.0, 3.0, 2.0, 2.0, 2.5, 4.0])[:, None]
+    scale = np.array([5.0, 1.5, 3.0, 2.0, 2.0, 2.0, 4.0])[:, None]
 
     def compare(sim: Array, obs: Array, weight: float, unit: Array = scale) -> None:
         q = np.percentile(sim.reshape(-1, sim.shape[-1]), LEVELS, axis=0)
@@ -146,7 +146,7 @@ def main() -> None:
             simulated = simulate_matchups(
                 environment, channels, draws=draws, seed=5, parameters=parameters
             ).astype(float)
-            weight = (1.0, 0.8)[k]
+            weight = (1.0, 1.0)[k]
             both = mean_residuals(simulated, observed, rate)
             both += quantile_residuals(simulated, observed, rate)
             parts += [weight * p.ravel() for p in both]
