@@ -3,7 +3,7 @@ When channels are lost
 ======================
 
 Instruments age. Here GMI loses one channel after another; the retrieval goes
-on, and its uncertainty grows.
+on, says what it lacks, and knows less.
 """
 
 # %%
@@ -80,6 +80,12 @@ ax.set_xlabel("mm/h, where it rains more than 0.5 mm/h")
 figure.legend(loc="outside upper center", ncols=2)
 
 # %%
+# Less information should widen the interval. It does where the signal becomes
+# ambiguous. Where it vanishes altogether the network sees nothing to doubt: it
+# says dry, with a narrow interval, and is wrong. Look at the probability and
+# the flags too, and do not take a narrow interval from a few channels for
+# certainty.
+#
 # A failing line
 # --------------
 # Single scans may be missing as well. The flags tell where, and the neighbours

@@ -268,7 +268,7 @@ def _new_axes(
     columns = _columns(count)
     rows = math.ceil(count / columns)
     shape = min(max(_image_shape(panels[0]) if view is None else view.shape, 0.3), 1.8)
-    width = 6.2 if count == 1 else 3.0 if columns > 3 else 4.0
+    width = 6.2 if count == 1 else 2.4 if columns > 3 else 4.0
     width *= min(1.0, math.sqrt(1.3 / shape))
     shared = len({id(style) for style in styles}) == 1
     beside = 1.3 + 0.09 * max(map(_widest_label, styles)) if shared else 0.2
@@ -335,7 +335,7 @@ def _draw_points(
     if view.pole:
         frame(axes, x, y)
     good = np.isfinite(x) & np.isfinite(y) & ~np.ma.getmaskarray(numbers)
-    size = float(np.clip(6000 / max(int(good.sum()), 1), 2, 36))
+    size = float(np.clip(20_000 / max(int(good.sum()), 1), 3, 40))
     return axes.scatter(
         x[good], y[good], s=size, c=np.asarray(numbers)[good], edgecolors="0.3",
         linewidths=0.2 if size > 4 else 0.0, **options,

@@ -213,7 +213,7 @@ def meridians(view: View) -> Array:
     """Meridians to draw, in degrees east: round numbers, also where the date line is near."""
     west, east = view.center + view.extent[0], view.center + view.extent[1]
     steps = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
-    step = next((s for s in steps if (east - west) / s <= 7), steps[-1])
+    step = next((s for s in steps if (east - west) / s <= 6), steps[-1])
     out: Array = np.arange(np.ceil(west / step), np.floor(east / step) + 1) * step
     return out
 
