@@ -19,8 +19,8 @@ COARSE = 10.0
 @pytest.mark.parametrize("name", list_sensors())
 def test_every_sensor_has_patches(name):
     sensor = get_sensor(name)
-    (patch,) = training_patches(name, 32, 1, seed=3, spacing=COARSE)
-    assert patch.tb.shape == (32, 32, len(sensor.channels))
+    (patch,) = training_patches(name, 16, 1, seed=3, spacing=COARSE)
+    assert patch.tb.shape == (16, 16, len(sensor.channels))
     assert patch.tb.dtype == patch.rain.dtype == np.float32
     assert patch.channels == sensor.channels
     assert 40 < patch.tb.min() < patch.tb.max() < 340
@@ -109,7 +109,7 @@ def test_rain_warms_low_frequencies_over_sea_and_ice_cools_high_ones():
     gmi = get_sensor("gmi")
     names = ["10.65H", "18.7H", "166.0V"]
     wet, dry = [], []
-    for patch in training_patches(gmi, 32, 24, seed=11, channels=names, spacing=COARSE):
+    for patch in training_patches(gmi, 24, 14, seed=11, channels=names, spacing=COARSE):
         sea = (patch.land_fraction < 0.01) & (patch.surface == "ocean")
         wet.append(patch.tb[sea & (patch.rain > 2)])
         dry.append(patch.tb[sea & (patch.rain == 0)])
