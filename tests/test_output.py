@@ -67,6 +67,13 @@ def test_every_value_comes_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back["precip_flag"], flag)
 
 
+def test_rain_without_a_known_time_is_written(tmp_path: Path) -> None:
+    ds = rain_dataset().assign_coords(time=("scan", np.full(SIZE[0], "NaT", "datetime64[ns]")))
+    path = write_rain(ds, tmp_path / "a.rain.nc")
+    with xr.open_dataset(path, engine="h5netcdf") as back:
+        np.testing.assert_array_equal(back["time"], ds["time"], strict=True)
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2**61))
 def test_any_time_is_kept_to_the_nanosecond(ns: int) -> None:

@@ -84,16 +84,16 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
     "spacecraft_altitude": {"long_name": "altitude of the satellite", "units": "km"},
     "spacecraft_orientation": {"long_name": "yaw of the satellite", "units": "degree"},
     SURFACE_PRECIP: {
-        "standard_name": "rainfall_rate",
+        "standard_name": "lwe_precipitation_rate",
         "long_name": "surface precipitation rate, posterior mean",
         "units": "mm h-1",
     },
     SURFACE_PRECIP_QUANTILE: {
-        "standard_name": "rainfall_rate",
+        "standard_name": "lwe_precipitation_rate",
         "long_name": "quantiles of the surface precipitation rate",
         "units": "mm h-1",
     },
-    QUANTILE: {"standard_name": "quantile", "long_name": "cumulative probability", "units": "1"},
+    QUANTILE: {"long_name": "cumulative probability", "units": "1"},
     PROBABILITY_OF_PRECIP: {
         "long_name": "probability of precipitation",
         "units": "1",

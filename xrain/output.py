@@ -114,9 +114,11 @@ def _time_encoding(variable: xr.Variable) -> dict[str, Any]:
     step = variable.values.astype("datetime64[ns]").astype("int64")
     known = step[~np.isnat(variable.values)]
     unit = "milliseconds" if not (known % 1_000_000).any() else "nanoseconds"
+    # xarray looks up the earliest time for the standard calendar, and fails where there is none;
+    # from 1582 on both calendars are the same
     return {
         "units": f"{unit} since 1970-01-01 00:00:00",
-        "calendar": "standard",
+        "calendar": "standard" if known.size else "proleptic_gregorian",
         "dtype": "int64",
         "_FillValue": np.iinfo(np.int64).min,
     }

@@ -65,7 +65,7 @@ class L1CReader(FileYAMLReader):  # type: ignore[misc]
         self, filename_items: Iterable[tuple[str, Info]]
     ) -> Iterator[tuple[str, Info]]:
         """Keep files that overlap the wanted times; past midnight they end on the next day."""
-        dated = ((f, {**info, "end_time": _end_from_name(info)}) for f, info in filename_items)
+        dated = ((f, {**info, "end_time": end_from_name(info)}) for f, info in filename_items)
         yield from super().filter_filenames_by_info(dated)
 
     def create_filehandlers(
@@ -117,7 +117,7 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
     def end_time(self) -> dt.datetime:
         """End of the granule, UTC, on the day after its start where it runs past midnight."""
         found = _header_time(self.granule.header, "StopGranuleDateTime")
-        return found or _end_from_name(self.filename_info)
+        return found or end_from_name(self.filename_info)
 
     @property
     def radiometer(self) -> tuple[str, str]:
@@ -211,7 +211,8 @@ def _header_time(header: Mapping[str, str], key: str) -> dt.datetime | None:
         return None
 
 
-def _end_from_name(info: Info) -> dt.datetime:
+def end_from_name(info: Info) -> dt.datetime:
+    """Tell the end of a granule from its name, which gives the clock time alone."""
     start: dt.datetime = info["start_time"]
     end = dt.datetime.combine(start.date(), info["end_clock"].time())
     return end if end >= start else end + dt.timedelta(days=1)

@@ -1,0 +1,228 @@
+"""The Satpy reader ``xrain_rain``: rain that :func:`xrain.output.write_rain` wrote."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from satpy.readers.core.file_handlers import BaseFileHandler
+from satpy.readers.core.yaml_reader import FileYAMLReader
+
+from xrain.conventions import (
+    LATITUDE,
+    LONGITUDE,
+    PRECIP_FLAG,
+    QUANTILE,
+    RETRIEVAL_QUALITY,
+    SURFACE_PRECIP,
+    SURFACE_PRECIP_QUANTILE,
+    TIME,
+)
+from xrain.errors import FileFormatError, InputError
+from xrain.satpy_plugin.reader import end_from_name
+from xrain.sensors import find_sensor, list_sensors
+
+Info = dict[str, Any]
+
+_POSITIONS: Final = (LONGITUDE, LATITUDE)
+_PROVENANCE: Final = ("model", "model_version", "model_sha256", "granule", "source", "simulated")
+_QUALITY_FILL: Final = 255
+"""What resampling puts beyond the swath; no flags add up to it, since no flag is 128."""
+
+
+class RainReader(FileYAMLReader):  # type: ignore[misc]
+    """Reader of the rain of one radiometer.
+
+    Satpy joins what the files of a Scene have in common, so they must be alike.
+    """
+
+    def __init__(self, config_dict: Info, *args: Any, **kwargs: Any) -> None:
+        config_dict["reader"]["sensors"] = [name.lower() for name in list_sensors()]
+        super().__init__(config_dict, *args, **kwargs)
+
+    def filter_filenames_by_info(
+        self, filename_items: Iterable[tuple[str, Info]]
+    ) -> Iterator[tuple[str, Info]]:
+        """Keep files that overlap the wanted times, as far as their names tell."""
+        yield from super().filter_filenames_by_info((f, _dated(i)) for f, i in filename_items)
+
+    def create_filehandlers(
+        self, filenames: Iterable[str], fh_kwargs: Info | None = None
+    ) -> dict[str, list[RainFileHandler]]:
+        """Open the files; InputError if they are of different radiometers or quantiles."""
+        created: dict[str, list[RainFileHandler]] = super().create_filehandlers(
+            filenames, fh_kwargs
+        )
+        kinds = {h.kind for handlers in self.file_handlers.values() for h in handlers}
+        if len(kinds) > 1:
+            found = "; ".join(sorted(kinds))
+            raise InputError(
+                f"a Scene holds rain of one radiometer with the same quantiles, these files have "
+                f"{found}: make a Scene for each"
+            )
+        return created
+
+
+class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
+    """One file of rain on a swath.
+
+    Parameters
+    ----------
+    filename : path-like
+        The file.
+    filename_info, filetype_info : dict
+        What Satpy made of its name, and the file type of the YAML.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read, or holds no rain.
+    InputError
+        If the rain is not on a swath, or nothing tells its time.
+    """
+
+    def __init__(self, filename: Any, filename_info: Info, filetype_info: Info) -> None:
+        super().__init__(filename, _dated(filename_info), filetype_info)
+        self._path = os.fspath(filename)
+        try:
+            with xr.open_dataset(self._path, engine="h5netcdf") as ds:
+                self._read_header(ds)
+        except OSError as error:
+            raise FileFormatError(
+                f"{self._path}: cannot be read as netCDF-4 ({error}); write it again"
+            ) from error
+
+    def _read_header(self, ds: xr.Dataset) -> None:
+        if SURFACE_PRECIP not in ds:
+            raise FileFormatError(
+                f"{self._path}: holds no {SURFACE_PRECIP}; a file of `xrain retrieve` is needed"
+            )
+        dims = ds[SURFACE_PRECIP].dims
+        if len(dims) != 2:
+            raise InputError(
+                f"{self._path}: rain of separate pixels {dims}; Satpy needs a swath, so open the "
+                "file with xarray"
+            )
+        self._header = ds.attrs
+        self._levels = [float(q) for q in ds[QUANTILE].values] if QUANTILE in ds else []
+        self._planes = [str(n) for n, v in ds.variables.items() if v.dims == dims]
+        if TIME in ds.variables and ds[TIME].dims == dims[:1]:
+            self._planes.append(TIME)
+        wanted = {*self._planes, SURFACE_PRECIP_QUANTILE}
+        self._unwanted = [str(n) for n in ds.variables if n not in wanted]
+        self._times = self._period(ds)
+
+    def _period(self, ds: xr.Dataset) -> tuple[dt.datetime, dt.datetime]:
+        """First and last scan time; from the file's name where every one is missing."""
+        known = ds[TIME].values.ravel() if TIME in ds.variables else np.empty(0, "datetime64[ns]")
+        known = known[~np.isnat(known)]
+        if known.size:
+            return _to_datetime(known.min()), _to_datetime(known.max())
+        if "end_time" in self.filename_info:
+            return self.filename_info["start_time"], self.filename_info["end_time"]
+        raise InputError(
+            f"{self._path}: no scan has a time, and Satpy needs one: give the dataset a "
+            f"coordinate '{TIME}' before it is written"
+        )
+
+    @property
+    def start_time(self) -> dt.datetime:
+        """Time of the first scan, UTC."""
+        return self._times[0]
+
+    @property
+    def end_time(self) -> dt.datetime:
+        """Time of the last scan, UTC."""
+        return self._times[1]
+
+    @property
+    def sensor_names(self) -> set[str]:
+        """The instrument, as Satpy writes it."""
+        return {name.lower() for name in (self._header.get("sensor"),) if name}
+
+    @property
+    def kind(self) -> str:
+        """What files that are joined must share, in words."""
+        levels = ", ".join(f"{q:g}" for q in self._levels) or "none"
+        sensor, platform = (self._header.get(k, "unknown") for k in ("sensor", "platform"))
+        return f"{sensor} on {platform} with quantiles {levels}"
+
+    @cached_property
+    def _attributes(self) -> Info:
+        header = self._header
+        out: Info = {k: header[k] for k in _PROVENANCE if k in header}
+        if name := header.get("sensor"):
+            out["sensor"] = name.lower()
+        if platform := header.get("platform"):
+            sensor = find_sensor(name) if name else None
+            out["platform_name"] = sensor.platforms.get(platform, platform) if sensor else platform
+        if "orbit" in header:
+            out |= dict.fromkeys(("orbit", "start_orbit", "end_orbit"), int(header["orbit"]))
+        return out
+
+    @cached_property
+    def _quantiles(self) -> dict[str, int]:
+        """Place of every quantile by the name of its dataset."""
+        return {_quantile_name(q): i for i, q in enumerate(self._levels)}
+
+    @cached_property
+    def _data(self) -> xr.Dataset:
+        """The file as Dask arrays; flags stay integers."""
+        return xr.open_dataset(
+            self._path,
+            engine="h5netcdf",
+            chunks="auto",
+            drop_variables=self._unwanted,
+            mask_and_scale={PRECIP_FLAG: False, RETRIEVAL_QUALITY: False},
+        )
+
+    def available_datasets(
+        self, configured_datasets: Iterable[tuple[bool | None, Info]] | None = None
+    ) -> Iterator[tuple[bool | None, Info]]:
+        """Offer every field of the file and every quantile."""
+        yield from super().available_datasets(configured_datasets)
+        located = all(p in self._planes for p in _POSITIONS)
+        for name in (*self._planes, *self._quantiles):
+            info: Info = {"name": name, "file_type": self.filetype_info["file_type"]}
+            if located and name not in (*_POSITIONS, TIME):
+                info["coordinates"] = _POSITIONS
+            if name in _POSITIONS:  # Satpy looks for it before a position is loaded
+                info["standard_name"] = name
+            yield True, info
+
+    def get_dataset(self, dataset_id: Mapping[str, Any], ds_info: Info) -> xr.DataArray:
+        """Return a dataset with dimensions y (scan) and x (pixel), lazy."""
+        name = dataset_id["name"]
+        attrs: Info = {}
+        if name in self._quantiles:
+            index = self._quantiles[name]
+            array = self._data[SURFACE_PRECIP_QUANTILE].isel({QUANTILE: index})
+            attrs = {"quantile": self._levels[index]}
+        else:
+            array = self._data[name]
+        if name == RETRIEVAL_QUALITY:
+            attrs = {"_FillValue": np.uint8(_QUALITY_FILL)}
+        attrs = {"name": name, **array.attrs, **attrs, **self._attributes}
+        return xr.DataArray(array.data, dims=("y", "x")[: array.ndim], attrs=attrs)
+
+
+def _dated(info: Info) -> Info:
+    """Add the end to what the name of an archive's granule tells."""
+    return {**info, "end_time": end_from_name(info)} if "end_clock" in info else info
+
+
+def _quantile_name(level: float) -> str:
+    """Name of a quantile: 0.05 is ``surface_precip_q05``, 0.975 is ``surface_precip_q97.5``."""
+    whole, point, rest = f"{100 * level:.10g}".partition(".")
+    return f"{SURFACE_PRECIP}_q{whole:0>2}{point}{rest}"
+
+
+def _to_datetime(time: npt.NDArray[np.datetime64]) -> dt.datetime:
+    out: dt.datetime = time.astype("datetime64[us]").item()
+    return out
