@@ -436,8 +436,9 @@ def test_processes_give_what_threads_give(tmp_path):
     ):
         processes = lazy.compute()
     for name in eager.data_vars:
-        np.testing.assert_allclose(threads[name], eager[name], atol=1e-3)
-        np.testing.assert_array_equal(processes[name], threads[name])
+        # Another number of threads sums in another order: equal but for float32's rounding.
+        np.testing.assert_allclose(threads[name], eager[name], atol=1e-4, rtol=1e-5)
+        np.testing.assert_allclose(processes[name], threads[name], atol=1e-4, rtol=1e-5)
 
 
 def test_tiles_of_a_lazy_retrieval_are_those_of_the_plan(gmi):
