@@ -42,7 +42,7 @@ intersphinx_mapping = {
     "satpy": ("https://satpy.readthedocs.io/en/stable", None),
 }
 
-exclude_patterns = ["_build", "_ext", "_templates"]
+exclude_patterns = ["_build", "_ext", "_templates", "**/sg_execution_times.rst"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3

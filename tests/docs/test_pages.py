@@ -30,7 +30,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the pages with warnings as errors; the gallery runs only its first example."""
     source = tmp_path_factory.mktemp("docs")
     for name in ("docs", "examples", "xrain"):
-        ignore = shutil.ignore_patterns("_build", "gallery", "generated", "__pycache__")
+        ignore = shutil.ignore_patterns("_build", "gallery", "generated", "__pycache__", "sg_*")
         if name == "xrain":
             (source / name).symlink_to(ROOT / name)
         else:
