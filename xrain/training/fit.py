@@ -276,11 +276,27 @@ class Run:
         network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
         return network.eval().requires_grad_(False)
 
-    def publish(self, version: int = 1) -> list[ModelCard]:
-        """Write the result as models, below the run's folder, with scores of held-out swaths."""
+    def publish(
+        self,
+        version: int = 1,
+        *,
+        before: str | None = None,
+        real: dict[str, Any] | None = None,
+    ) -> list[ModelCard]:
+        """Write the result as models, below the run's folder, with scores of held-out swaths.
+
+        Parameters
+        ----------
+        version : int
+            Version of the models.
+        before : str, optional
+            What was learned before this run, if it did not begin from nothing.
+        real : dict, optional
+            Scores on real pixels by sensor, for the cards.
+        """
         samples = load_samples(self.cache, self.settings.training_plan)
         pixels = sum(int(np.isfinite(s.rain).sum()) for s in samples.values())
-        training = {
+        training: dict[str, Any] = {
             "data": "simulated swaths of stochastic storms and dry scenes",
             "sensors": list(samples),
             "patches": sum(len(s.rain) for s in samples.values()),
@@ -291,6 +307,8 @@ class Run:
             "seed": self.settings.seed,
             "parameters": sum(p.numel() for p in self.network.parameters()),
         }
+        if before is not None:
+            training["before"] = before
         return publish(
             self.result(),
             samples,
@@ -298,6 +316,7 @@ class Run:
             version=version,
             training=training,
             scores=self.scores(),
+            real=real,
         )
 
     def scores(self) -> dict[str, Any]:
