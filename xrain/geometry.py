@@ -94,7 +94,8 @@ def unit_vectors(latitude: FloatArray, longitude: FloatArray) -> npt.NDArray[np.
     return out
 
 
-def _squared_distance(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float32]:
+def squared_distance(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float32]:
+    """Squared distance of points on the unit sphere, over the last axis."""
     d = a - b
     out: npt.NDArray[np.float32] = np.einsum("...k,...k->...", d, d)
     return out
@@ -126,7 +127,7 @@ def _hill_climb(
     for step in steps:
         r = np.clip(row + step * np.repeat(around, 3)[:, None], 0, rows - 1)
         c = np.clip(col + step * np.tile(around, 3)[:, None], 0, cols - 1)
-        distance = np.nan_to_num(_squared_distance(target, source[r, c]), nan=np.inf)
+        distance = np.nan_to_num(squared_distance(target, source[r, c]), nan=np.inf)
         best = distance.argmin(axis=0)[None]
         row = np.take_along_axis(r, best, 0)[0]
         col = np.take_along_axis(c, best, 0)[0]
@@ -230,6 +231,12 @@ class Window:
     total: int
 
 
+def is_placed(grid: Window) -> npt.NDArray[np.bool_]:
+    """Where a grid has positions."""
+    out: npt.NDArray[np.bool_] = np.isfinite(grid.latitude) & np.isfinite(grid.longitude)
+    return out
+
+
 def source_rows(start: int, stop: int, ratio: float, total: int) -> slice:
     """Rows of a source grid that can match the reference rows [start, stop).
 
@@ -274,7 +281,7 @@ def match_nearest(reference: Window, source: Window, ratio: float = 1.0) -> Matc
         three quarters of the diagonal of the local sampling cell, or a position is missing.
     """
     points = unit_vectors(source.latitude, source.longitude)
-    given = _finite(reference)
+    given = is_placed(reference)
     row = np.full(given.shape, -1, np.int32)
     col = np.full(given.shape, -1, np.int32)
     if not (given.any() and np.isfinite(points).any()):
@@ -404,63 +411,3 @@ def _cell(points: FloatArray, row: npt.NDArray[np.intp], col: npt.NDArray[np.int
     a, c = np.where(np.isnan(a), c, a), np.where(np.isnan(c), a, c)
     lone = (10.0 / EARTH_RADIUS) ** 2
     return np.where(np.isnan(a), lone, a) + np.where(np.isnan(c), lone, c)
-
-
-def smooth_onto(
-    reference: Window, source: Window, values: npt.NDArray[np.generic], nearest: Match
-) -> npt.NDArray[np.float32]:
-    """Bring `values` onto the reference grid by Gaussian-weighted footprint matching.
-
-    The weight's half-power width is the coarser of the two local samplings, so that fine
-    channels are averaged onto a coarse grid and coarse ones are interpolated onto a fine grid.
-
-    Parameters
-    ----------
-    reference, source : Window
-        Positions of the two grids, of one pass.
-    values : ndarray, shape (row, column, channel)
-        On the source grid; NaN is left out of the average.
-    nearest : Match
-        Where no sample is near, the result is NaN.
-
-    Returns
-    -------
-    ndarray of float32, shape (scan, pixel, channel)
-    """
-    from pyresample import SwathDefinition, kd_tree
-
-    out = np.full((*nearest.row.shape, values.shape[2]), np.nan, np.float32)
-    here, there = _finite(reference), _finite(source)
-    if not (here.any() and there.any()):
-        return out
-    # pyresample's weight is exp(-(r / sigma)²), half at half the width
-    sigma = max(_spacing(reference), _spacing(source)) / np.sqrt(4 * np.log(2)) * 1000
-    to = SwathDefinition(reference.longitude[here], reference.latitude[here])
-    for k in range(values.shape[2]):
-        use = there & np.isfinite(values[..., k])
-        if use.any():
-            grid = SwathDefinition(source.longitude[use], source.latitude[use])
-            out[here, k] = kd_tree.resample_gauss(
-                grid, values[..., k][use], to, 2 * sigma, sigma, neighbours=64, fill_value=np.nan
-            )
-    out[~nearest.found] = np.nan
-    return out
-
-
-def _finite(grid: Window) -> npt.NDArray[np.bool_]:
-    out: npt.NDArray[np.bool_] = np.isfinite(grid.latitude) & np.isfinite(grid.longitude)
-    return out
-
-
-def _spacing(grid: Window) -> float:
-    """Median of the wider of the two spacings of a grid in km."""
-    points = unit_vectors(grid.latitude, grid.longitude)
-    steps = [
-        float(np.nanmedian(np.sqrt(_squared_distance(points[1:], points[:-1]))))
-        if points.shape[0] > 1
-        else 0.0,
-        float(np.nanmedian(np.sqrt(_squared_distance(points[:, 1:], points[:, :-1]))))
-        if points.shape[1] > 1
-        else 0.0,
-    ]
-    return max(max(steps), 1.0 / EARTH_RADIUS) * EARTH_RADIUS

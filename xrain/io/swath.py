@@ -33,10 +33,11 @@ from xrain.conventions import (
     TIME,
 )
 from xrain.errors import FileFormatError, InputError
-from xrain.geometry import Match, Window, align, match_nearest, smooth_onto, source_rows
+from xrain.geometry import Match, Window, align, match_nearest, source_rows
 from xrain.io import l1c
 from xrain.io.l1c import Granule, GroupLayout
 from xrain.sensors import Channel
+from xrain.smoothing import smooth_onto
 
 Array = npt.NDArray[Any]
 Coregistration = Literal["nearest", "gaussian"]
