@@ -97,7 +97,26 @@ def any_model() -> Any:
     return load_model("gmi-unet") if "gmi-unet" in list_models() else tiny_model("gmi", seed=1)
 
 
-def bench_retrieval(path: Path) -> list[Figure]:
+def physical_swath() -> Any:
+    """Swath of full size that looks like nature: the packaged granule over and over.
+
+    The detector of unusual input works hardest where everything is unusual, as in a fake.
+    """
+    import xarray as xr
+
+    import xrain
+    from xrain.demo import demo_granule
+
+    with xrain.open_l1c(demo_granule()) as opened:
+        piece = opened.load()
+    count = -(-SCANS // piece.sizes["scan"])
+    whole = xr.concat([piece] * count, "scan", data_vars="minimal", coords="minimal",
+                      compat="override").isel(scan=slice(SCANS))  # fmt: skip
+    time = piece["time"].values[0] + np.arange(SCANS) * np.timedelta64(1875, "ms")
+    return whole.assign_coords(time=("scan", time))
+
+
+def bench_retrieval() -> list[Figure]:
     """Time `retrieve` on loaded data against the bare network on the same pixels."""
     import torch
 
@@ -106,8 +125,7 @@ def bench_retrieval(path: Path) -> list[Figure]:
     from xrain.sensors import get_sensor
 
     model = any_model()
-    with xrain.open_l1c(path) as opened:
-        ds = opened.load()
+    ds = physical_swath()
     network = model.network.fold(get_sensor("gmi").channels).to(memory_format=torch.channels_last)
     stride = network.config.stride
     tb = torch.from_numpy(ds["tb"].values)[None]
@@ -225,7 +243,7 @@ def main() -> None:
             path = write_fake_l1c(folder / "full.HDF5", "gmi", scans=SCANS)
         calls: dict[str, Callable[[], list[Figure]]] = {
             "reading": lambda: bench_reading(path),
-            "retrieval": lambda: bench_retrieval(path),
+            "retrieval": bench_retrieval,
             "memory": lambda: bench_memory(folder),
             "import": bench_import,
             "simulator": bench_simulator,
