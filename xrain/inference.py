@@ -33,7 +33,7 @@ MEMORY_BUDGET = 100e6
 processor: four times as much is a tenth slower, halos included."""
 
 LIVE_FEATURES = 8
-"""Full-resolution feature maps of the first width that are alive at once, as measured."""
+"""Full-resolution feature maps of the first width taken to be alive at once; an estimate."""
 
 WIDENING = 0.5
 """Share of the training rain distribution that is mixed into the quantiles of an input unlike
@@ -312,7 +312,7 @@ def _without_dry(raining: torch.Tensor) -> torch.Tensor:
 
 
 def _channels_last(network: torch.nn.Module) -> None:
-    """Lay out the kernels as the swath lies in memory; half again as fast on a CPU."""
+    """Lay out the kernels as the swath lies in memory, so that nothing is transposed."""
     import torch
 
     for tensor in network.parameters():
