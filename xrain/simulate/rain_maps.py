@@ -15,7 +15,7 @@ from scipy import ndimage
 from xrain.errors import FileFormatError, InputError
 from xrain.simulate.rain import Field, RainGrid, convective_share, despike
 
-__all__ = ["RainMap", "open_rain_map", "place_map", "radar_source", "sample_map"]
+__all__ = ["RainMap", "open_rain_map", "open_rain_maps", "place_map", "radar_source", "sample_map"]
 
 Array = NDArray[np.float64]
 Projection = Callable[[Array, Array], tuple[Array, Array]]
@@ -104,6 +104,12 @@ def open_rain_map(
         _averaged(rate, factors), _means(y, factors[0]), _means(x, factors[1]),
         (steps[0] * factors[0], steps[1] * factors[1]), to_map, to_earth, when,
     )  # fmt: skip
+
+
+def open_rain_maps(path: str | os.PathLike[str], *, spacing: float = 4.0) -> list[RainMap]:
+    """Open the rain fields of every time in a file; see :func:`open_rain_map`."""
+    times = _load(path)[1].sizes.get("time", 1)
+    return [open_rain_map(path, k, spacing=spacing) for k in range(times)]
 
 
 def _load(

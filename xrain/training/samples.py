@@ -6,19 +6,23 @@ interrupted run goes on where it stopped and two runs with one seed are the same
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xrain.atomic import replacing
 from xrain.sensors import get_sensor
+
+if TYPE_CHECKING:
+    from xrain.simulate.patches import RainSource
 
 DRY_SHARE, SPARSE_SHARE = 0.35, 0.25
 """Share of patches without rain, and with a quarter of the usual rain area. Together with the
@@ -63,6 +67,11 @@ class Plan:
         Source of chance; held-out samples use another.
     per_shard : int
         Patches in one shard.
+    physics : float
+        How far the simulator's parameters are moved about from shard to shard; see
+        :func:`xrain.simulate.perturb.perturbed`.
+    radar : tuple of str
+        Files of radar composites to take the rain from; by default it is stochastic.
     """
 
     sensors: tuple[str, ...]
@@ -70,11 +79,24 @@ class Plan:
     size: int
     seed: int
     per_shard: int = 16
+    physics: float = 1.0
+    radar: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> list[tuple[str, int]]:
+        """Every shard, as sensor and number; sensors take turns."""
+        return [(s, k * n + j) for k in range(self.shards) for s in self.sensors
+                for n in (RICH.get(s, 1),) for j in range(n)]  # fmt: skip
+
+
+RICH = {"GMI": 3}
+"""Shards per shard of the others: GMI has nearly every band that the others have."""
 
 
 def shard_path(folder: Path, plan: Plan, sensor: str, number: int) -> Path:
     """File of a shard."""
-    name = f"{sensor.lower()}-{plan.size}-{plan.seed}-{number:04d}.npz"
+    kind = "radar" if plan.radar else "storms"
+    name = f"{sensor.lower()}-{kind}-{plan.size}-{plan.physics:g}-{plan.seed}-{number:04d}.npz"
     return folder / name
 
 
@@ -99,8 +121,7 @@ def make_samples(
         Called with the number of shards that are done and of all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Sensors take turns, so that a run cut short has some of each.
-    wanted = [(s, k) for k in range(plan.shards) for s in plan.sensors]
+    wanted = plan.numbers  # sensors take turns: a run cut short has some of each
     missing = [(s, k) for s, k in wanted if not shard_path(folder, plan, s, k).exists()]
     done = len(wanted) - len(missing)
     if progress is not None:
@@ -125,13 +146,17 @@ def _one_thread() -> None:
 
 def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
     from xrain.simulate.forward import ForwardModel
+    from xrain.simulate.parameters import default_parameters
     from xrain.simulate.patches import patch_at
+    from xrain.simulate.perturb import perturbed
 
     sensor = get_sensor(name)
-    model = ForwardModel(sensor.channels)
+    chance = np.random.default_rng((plan.seed, number, 7))
+    physics = perturbed(default_parameters(), chance, plan.physics)
+    model = ForwardModel(sensor.channels, parameters=physics)
     first = number * plan.per_shard
     patches = [
-        patch_at((plan.seed, first + k), sensor, plan.size, model, rain=_mixed_rain)
+        patch_at((plan.seed, first + k), sensor, plan.size, model, rain=_rain_source(plan.radar))
         for k in range(plan.per_shard)
     ]
     path = shard_path(folder, plan, name, number)
@@ -143,6 +168,16 @@ def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
             incidence=np.stack([p.incidence_angle[..., 0] for p in patches]).astype(np.float16),
             land=np.stack([p.land_fraction for p in patches]).astype(np.float16),
         )
+
+
+@functools.cache
+def _rain_source(radar: tuple[str, ...]) -> RainSource:
+    """Where the rain of a plan comes from."""
+    if not radar:
+        return _mixed_rain
+    from xrain.simulate.rain_maps import open_rain_maps, radar_source
+
+    return radar_source([m for path in radar for m in open_rain_maps(path)])
 
 
 def _mixed_rain(
@@ -167,7 +202,7 @@ def load_samples(folder: Path, plan: Plan) -> dict[str, Shard]:
     """Read all shards of a plan that exist, joined by sensor."""
     out = {}
     for sensor in plan.sensors:
-        paths = [shard_path(folder, plan, sensor, k) for k in range(plan.shards)]
+        paths = [shard_path(folder, plan, s, k) for s, k in plan.numbers if s == sensor]
         parts = list(_read(p for p in paths if p.exists()))
         if parts:
             columns = [np.concatenate([getattr(p, f) for p in parts]) for f in _FIELDS]
