@@ -208,8 +208,8 @@ def tiny_model(
 
     sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
     channels = sensor.channels if sensor is not None else ()
-    widths = (2, 3) if seed is None else (4, 6, 8)
-    config = UNetConfig(widths=widths, edges=_TINY_EDGES, hidden=4)
+    widths, pixel = ((2, 3), 2) if seed is None else ((4, 6, 8), 6)
+    config = UNetConfig(widths, 1, _TINY_EDGES, hidden=4, pixel=pixel, pixel_blocks=1)
     every = [c.name for name in list_sensors() for c in get_sensor(name).channels]
     card = ModelCard(
         name="tiny",
@@ -259,11 +259,10 @@ def _known_network(config: UNetConfig) -> ConstellationUNet:
     weights = dict(network.named_parameters())
     for tensor in weights.values():
         tensor.zero_()
-    network.trunk.add_module("norm", torch.nn.Identity())
     halves = torch.tensor([1.0, -1.0])
-    kernels = weights["maker.4.bias"].view(2, config.widths[0], 3, 3)
-    kernels[0, :, 1, 1] = halves * math.sqrt(9 * 13)
-    weights["trunk.head.weight"][2, :, 0, 0] = halves
+    own = weights["maker.4.bias"][18 * config.widths[0] :].view(-1, config.pixel)
+    own[0] = halves * math.sqrt(13 * len(own) / 2)
+    weights["trunk.pixel_head.weight"][2] = halves
     return network
 
 
@@ -277,7 +276,7 @@ def _random_network(config: UNetConfig, seed: int) -> ConstellationUNet:
         torch.manual_seed(seed)
         network = ConstellationUNet(config).eval().requires_grad_(False)
         for name, tensor in network.named_parameters():
-            if name.startswith("trunk") and tensor.ndim == 4:
+            if name.startswith("trunk") and tensor.ndim > 1:
                 torch.nn.init.kaiming_normal_(tensor)
     return network
 

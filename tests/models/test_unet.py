@@ -17,7 +17,9 @@ from xrain.models.unet import (
     UNetConfig,
     class_rates,
     describe,
+    expand,
     load_network,
+    neighbours,
     stack_planes,
 )
 from xrain.sensors import get_sensor, list_sensors
@@ -69,11 +71,13 @@ def test_the_network_looks_exactly_as_far_as_its_reach(config, axis):
     size = [1, 2 * (len(channels) + len(AUXILIARY)), config.stride, config.stride]
     size[axis] = 2 * config.halo + 3 * config.stride
     kernel = torch.rand(config.widths[0], size[1], 3, 3).double()
+    pixel = torch.rand(config.pixel, expand(torch.zeros(size[1])).numel()).double()
     farthest = 0
     for at in range(config.halo, config.halo + config.stride):
         planes = torch.rand(size, dtype=torch.float64, requires_grad=True)
         first = torch.nn.functional.conv2d(planes, kernel, padding=1)
-        answer = network.trunk(first).select(axis, at).sum()
+        own = torch.nn.functional.linear(expand(planes.permute(0, 2, 3, 1)), pixel)
+        answer = network.trunk(first, own, neighbours(planes))[0].select(axis, at).sum()
         (slope,) = torch.autograd.grad(answer, planes)
         seen = torch.nonzero(slope.abs().amax(dim=[d for d in range(4) if d != axis]))
         farthest = max(farthest, int((seen - at).abs().max()))
@@ -98,6 +102,36 @@ def test_a_missing_channel_is_as_one_that_was_never_there():
     whole = network.fold(channels)(stack_planes(holes, angle, land))
     part = network.fold([channels[i] for i in kept])(stack_planes(tb[..., kept], angle, land))
     torch.testing.assert_close(whole, part, atol=1e-5, rtol=1e-5)
+
+
+def test_a_lone_pixel_is_judged_by_the_branch_for_single_pixels():
+    channels = get_sensor("SSMIS").channels
+    torch.manual_seed(2)
+    network = ConstellationUNet(CONFIGS[0]).eval()
+    torch.nn.init.normal_(network.trunk.head.weight)  # it begins as nought
+    tb = torch.rand(1, 16, 16, len(channels)) * 100 + 180
+    alone = torch.full_like(tb, torch.nan)
+    alone[:, 5, 9] = tb[:, 5, 9]
+    angle, land = torch.full((1, 16, 16), 53.1), torch.zeros(1, 16, 16)
+    with torch.no_grad():
+        planes = stack_planes(alone, angle, land)
+        image = network(planes, describe(channels))
+        table = network.alone(planes.permute(0, 2, 3, 1)[:, 5, 9], describe(channels))
+        crowd = network(stack_planes(tb, angle, land), describe(channels))
+    torch.testing.assert_close(image[:, :, 5, 9], table)
+    assert not torch.allclose(crowd[:, :, 5, 9], table, atol=1e-3)
+
+
+def test_neighbours_are_counted():
+    planes = torch.zeros(1, 2 * (3 + len(AUXILIARY)), 9, 9)
+    planes[:, 5, 4, 4] = 1.0  # the mask of the first of three channels
+    planes[:, 7, 4, 5] = 1.0
+    share = neighbours(planes)[0, :, :, 0]
+    assert share[4, 4] == share[4, 5] == pytest.approx(1 / 24)
+    assert share[3, 3] == pytest.approx(2 / 24)
+    assert share[0, 0] == 0
+    planes[:, 5:8] = 1.0
+    assert neighbours(planes)[0, 4, 4, 0] == pytest.approx(1)
 
 
 def test_the_order_of_channels_does_not_matter():

@@ -31,7 +31,8 @@ def train(
     """
     from xrain.inference import choose_device
     from xrain.sensors import list_sensors
-    from xrain.training.fit import Run, settings
+    from xrain.training.fit import Run
+    from xrain.training.settings import settings
 
     names = tuple(list_sensors() if sensors == "all" else sensors.split(","))
     run = Run(out, settings(preset, names, seed=seed), choose_device(device))

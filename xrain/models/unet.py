@@ -1,9 +1,14 @@
-"""The network: a U-Net whose first layer is made from a description of the channels.
+"""The network: what a pixel tells by itself, corrected by what its neighbours add.
 
 It knows no satellite, no file and no dataset. One set of weights serves any list of channels:
 a small perceptron turns each channel's description (frequency, sideband offset, polarization,
-incidence angle, footprint, noise) into the kernels of the first convolution, which sums over
-the channels that are there. For a fixed list the kernels are folded into one convolution.
+incidence angle, footprint, noise) into the kernels of the first layers, which sum over
+the channels that are there. For a fixed list the kernels are folded into ordinary convolutions.
+
+Two branches share the work. The first is a perceptron on the pixel alone. The second, a U-Net on
+its features and on the channels around it, changes the first one's result, the more so the more
+neighbours there are: a lone pixel is judged by the first branch only, so what is learned from
+tables of separate pixels reaches whole swaths and costs no convolution.
 
 There is no normalisation over space, so a tile with enough halo gives the same numbers as the
 whole swath.
@@ -30,6 +35,12 @@ AUXILIARY = ("incidence", "land")
 TB_OFFSET, TB_SCALE = 230.0, 40.0
 """Brightness temperatures enter as (K − 230) / 40, so that they are of order one."""
 
+WAVES = (1.5, 3.0, 6.0)
+"""Wave numbers by which a scaled value enters the branch for single pixels as sine and cosine
+too: differences of a few kelvin then weigh as much as those of a hundred."""
+
+_FEATURES = 2 + 2 * len(WAVES)
+
 _CENTRES = (6.925, 10.65, 18.7, 22.8, 31.4, 36.6, 53.0, 89.0, 118.75, 150.0, 166.0, 183.31)
 _RBF_WIDTH = 0.12
 _DESCRIPTION = len(_CENTRES) + 9
@@ -50,12 +61,18 @@ class UNetConfig:
         rates under the first are the dry class.
     hidden : int
         Width of the perceptron that makes the kernels.
+    pixel : int
+        Features of the branch for single pixels.
+    pixel_blocks : int
+        Residual blocks of that branch.
     """
 
-    widths: tuple[int, ...] = (24, 40, 64, 80)
+    widths: tuple[int, ...] = (16, 32, 96, 224)
     blocks: int = 1
     edges: tuple[float, ...] = tuple(float(x) for x in np.geomspace(0.05, 150.0, 32))
-    hidden: int = 48
+    hidden: int = 64
+    pixel: int = 64
+    pixel_blocks: int = 2
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> UNetConfig:
@@ -65,6 +82,8 @@ class UNetConfig:
             int(values["blocks"]),
             tuple(values["edges"]),
             int(values["hidden"]),
+            int(values["pixel"]),
+            int(values["pixel_blocks"]),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,23 +168,68 @@ class Block(nn.Module):
         return out
 
 
+class PixelBlock(nn.Module):
+    """Two layers around a residual, the same for every pixel; begins as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.first = nn.Linear(width, 2 * width)
+        self.second = nn.Linear(2 * width, width)
+        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
+        nn.init.normal_(self.second.weight, std=1e-2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine features (..., width)."""
+        y = nn.functional.relu(self.first(self.norm(x)), inplace=True)
+        out: Tensor = self.second(y).add_(x)
+        return out
+
+
 class Trunk(nn.Module):
-    """The U-Net proper, from first features to class logits."""
+    """Everything behind the first layers, from first features to class logits."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         widths, blocks = config.widths, config.blocks
+        self.pixel = nn.Sequential(*(PixelBlock(config.pixel) for _ in range(config.pixel_blocks)))
+        self.pixel_head = nn.Linear(config.pixel, config.classes)
+        self.mix = nn.Linear(config.pixel, widths[0])
         self.down = nn.ModuleList(_blocks(w, blocks) for w in widths)
         self.up = nn.ModuleList(_blocks(w, blocks) for w in widths[:-1])
         pairs = list(itertools.pairwise(widths))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
-        self.head = nn.Conv2d(widths[0], config.classes, 1)
+        self.head = nn.Linear(widths[0], config.classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
         for layer in (*self.shrink, *self.grow):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (batch, class, row, column); rows and columns multiples of the stride."""
+    def alone(self, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and class logits of pixels by themselves, from first features (..., width)."""
+        own = self.pixel(own)
+        return own, self.pixel_head(nn.functional.relu(own))
+
+    def forward(self, near: Tensor, own: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge pixels with and without their neighbours.
+
+        Parameters
+        ----------
+        near : Tensor, (batch, width, row, column)
+            First features of the neighbourhood; rows and columns multiples of the stride.
+        own : Tensor, (batch, row, column, pixel width)
+            First features of the pixels alone.
+        share : Tensor, (batch, row, column, 1)
+            Share of the neighbours that were observed.
+
+        Returns
+        -------
+        tuple of Tensor, (batch, class, row, column)
+            Class logits with neighbours, and without.
+        """
+        own, alone = self.alone(own)
+        x = near + self.mix(own).permute(0, 3, 1, 2)
         kept = []
         for level, blocks in enumerate(self.down):
             x = blocks(x)
@@ -174,12 +238,37 @@ class Trunk(nn.Module):
                 x = self.shrink[level](x)
         for level in reversed(range(len(self.up))):
             x = self.up[level](self.grow[level](x) + kept[level])
-        out: Tensor = self.head(nn.functional.relu(x))
-        return out
+        added = self.head(nn.functional.relu(x).permute(0, 2, 3, 1))
+        both = alone + share * added
+        return both.permute(0, 3, 1, 2), alone.permute(0, 3, 1, 2)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(width) for _ in range(count)))
+
+
+NEIGHBOURHOOD = 5
+"""Rows and columns of the window in which neighbours are counted."""
+
+
+def neighbours(planes: Tensor) -> Tensor:
+    """Share of the pixels around each one that were observed, (batch, row, column, 1).
+
+    Nought for a lone pixel, one inside a swath without gaps.
+    """
+    count = planes.shape[1] // 2
+    seen = planes[:, count : 2 * count - len(AUXILIARY)].amax(1, keepdim=True)
+    area = NEIGHBOURHOOD**2
+    mean = nn.functional.avg_pool2d(seen, NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)
+    return ((mean * area - seen) / (area - 1)).permute(0, 2, 3, 1)
+
+
+def expand(planes: Tensor) -> Tensor:
+    """Features of pixels by themselves: values, their waves and masks, (..., features)."""
+    count = planes.shape[-1] // 2
+    values, masks = planes[..., :count], planes[..., count:]
+    waves = [wave(k * values) * masks for k in WAVES for wave in (torch.sin, torch.cos)]
+    return torch.cat([values, *waves, masks], dim=-1)
 
 
 class ConstellationUNet(nn.Module):
@@ -194,58 +283,89 @@ class ConstellationUNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.widths[0]
+        width, pixel = config.widths[0], config.pixel
         self.maker = nn.Sequential(
             nn.Linear(_DESCRIPTION, config.hidden),
             nn.SiLU(),
             nn.Linear(config.hidden, config.hidden),
             nn.SiLU(),
-            nn.Linear(config.hidden, 2 * 9 * width),
+            nn.Linear(config.hidden, 2 * 9 * width + _FEATURES * pixel),
         )
         # Features of order one at the start: the residual blocks would drown smaller ones.
         nn.init.normal_(self.maker[-1].weight, std=0.7)  # type: ignore[arg-type]
         self.auxiliary = nn.Parameter(torch.zeros(width, 2 * len(AUXILIARY), 3, 3))
         self.bias = nn.Parameter(torch.zeros(width))
+        self.own_auxiliary = nn.Parameter(torch.zeros(pixel, _FEATURES, len(AUXILIARY)))
+        self.own_bias = nn.Parameter(torch.zeros(pixel))
         self.trunk = Trunk(config)
 
-    def kernel(self, description: Tensor) -> Tensor:
+    def kernels(self, description: Tensor) -> tuple[Tensor, Tensor]:
         """First kernels for channels described by (channel, features).
 
-        Returns a tensor (width, 2 × (channels + auxiliaries), 3, 3): values first, then masks.
+        Returns tensors (width, 2 × (channels + auxiliaries), 3, 3) for the neighbourhood, values
+        first, then masks, and (pixel width, features) for what :func:`expand` makes of a pixel.
         """
         channels, width = description.shape[0], self.config.widths[0]
-        made = self.maker(description).view(channels, 2, width, 3, 3) / math.sqrt(9 * 13)
+        made = self.maker(description)
+        near = made[:, : 18 * width].reshape(channels, 2, width, 3, 3) / math.sqrt(9 * 13)
         extra = self.auxiliary.view(width, 2, len(AUXILIARY), 3, 3)
-        both = torch.cat([made.permute(2, 1, 0, 3, 4), extra], dim=2)
-        return both.reshape(width, -1, 3, 3)
+        near = torch.cat([near.permute(2, 1, 0, 3, 4), extra], dim=2)
+        own = made[:, 18 * width :].view(channels, _FEATURES, -1) / math.sqrt(13 * _FEATURES / 2)
+        own = torch.cat([own.permute(2, 1, 0), self.own_auxiliary], dim=2)
+        return near.reshape(width, -1, 3, 3), own.reshape(own.shape[0], -1)
 
     def forward(self, planes: Tensor, description: Tensor) -> Tensor:
-        """Logits (batch, class, row, column) from the planes of :func:`stack_planes`."""
-        first = nn.functional.conv2d(planes, self.kernel(description), self.bias, padding=1)
-        out: Tensor = self.trunk(first)
+        """Class logits (batch, class, row, column).
+
+        Parameters
+        ----------
+        planes : Tensor
+            From :func:`stack_planes`.
+        description : Tensor, (channel, features)
+            From :func:`describe`.
+        """
+        return self.branches(planes, description)[0]
+
+    def branches(self, planes: Tensor, description: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (batch, class, row, column) with neighbours, and of the pixels alone."""
+        near, own = self.kernels(description)
+        out: tuple[Tensor, Tensor] = self.trunk(
+            nn.functional.conv2d(planes, near, self.bias, padding=1),
+            nn.functional.linear(expand(planes.permute(0, 2, 3, 1)), own, self.own_bias),
+            neighbours(planes),
+        )
         return out
 
+    def alone(self, planes: Tensor, description: Tensor) -> Tensor:
+        """Class logits (pixel, class) of lone pixels, from planes (pixel, plane)."""
+        own = nn.functional.linear(expand(planes), self.kernels(description)[1], self.own_bias)
+        return self.trunk.alone(own)[1]
+
     def fold(self, channels: Sequence[Channel]) -> FoldedUNet:
-        """Fix the channel list: the kernels become one ordinary convolution."""
+        """Fix the channel list: the kernels become ordinary layers."""
         with torch.no_grad():
-            weight = self.kernel(describe(channels).to(self.bias))
-        return FoldedUNet(self.config, weight, self.bias.detach(), self.trunk)
+            near, own = self.kernels(describe(channels).to(self.bias))
+        return FoldedUNet(self, near, own)
 
 
 class FoldedUNet(nn.Module):
     """The network for one channel list."""
 
-    def __init__(self, config: UNetConfig, weight: Tensor, bias: Tensor, trunk: Trunk) -> None:
+    def __init__(self, network: ConstellationUNet, near: Tensor, own: Tensor) -> None:
         super().__init__()
-        self.config = config
-        self.stem = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
-        self.stem.weight = nn.Parameter(weight.clone(), requires_grad=False)
-        self.stem.bias = nn.Parameter(bias.clone(), requires_grad=False)
-        self.trunk = trunk
+        self.config = network.config
+        self.stem = nn.Conv2d(near.shape[1], near.shape[0], 3, padding=1)
+        self.own = nn.Linear(own.shape[1], own.shape[0])
+        pairs = ((self.stem, near, network.bias), (self.own, own, network.own_bias))
+        for layer, weight, bias in pairs:
+            layer.weight = nn.Parameter(weight.clone(), requires_grad=False)
+            layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+        self.trunk = network.trunk
 
     def forward(self, planes: Tensor) -> Tensor:
         """Logits (batch, class, row, column) from the planes of :func:`stack_planes`."""
-        out: Tensor = self.trunk(self.stem(planes))
+        own = self.own(expand(planes.permute(0, 2, 3, 1)))
+        out: Tensor = self.trunk(self.stem(planes), own, neighbours(planes))[0]
         return out
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,99 +18,31 @@ from torch import Tensor, nn
 from xrain.atomic import replacing
 from xrain.errors import InputError
 from xrain.models.card import ModelCard
-from xrain.models.unet import ConstellationUNet, UNetConfig, describe
+from xrain.models.unet import ConstellationUNet, describe
 from xrain.sensors import get_sensor
 from xrain.training.batches import Batch, draw_batch
 from xrain.training.export import class_frequencies, publish
-from xrain.training.samples import Plan, Shard, load_samples, make_samples
-from xrain.training.verify import verify
+from xrain.training.reality import Reality, read_real
+from xrain.training.samples import Shard, load_samples, make_samples
+from xrain.training.settings import Settings
+from xrain.training.verify import judged_loss, verify
 
 SAVE_EVERY = 200
 """Steps between checkpoints."""
 
+JUDGE_EVERY = 1000
+"""Steps between judgements on the held-out samples."""
 
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides a training run.
+PATIENCE = 6
+"""Judgements without a better one after which a run ends early."""
 
-    Attributes
-    ----------
-    sensors : tuple of str
-        Instruments whose swaths are simulated.
-    config : UNetConfig
-        Shape of the network.
-    shards, held_out : int
-        Shards per sensor to train on, and to judge by (other seeds).
-    per_shard : int
-        Patches in one shard.
-    size : int
-        Scans and pixels of a patch.
-    steps, batch : int
-        Optimiser steps, and patches in each.
-    rate : float
-        Highest learning rate; it rises over the first twentieth and falls as a cosine.
-    decay : float
-        Weight decay.
-    average : float
-        Memory of the running mean of the weights, which is what is kept in the end.
-    seed : int
-        Source of chance.
-    """
-
-    sensors: tuple[str, ...]
-    config: UNetConfig = field(default_factory=UNetConfig)
-    shards: int = 20
-    held_out: int = 2
-    per_shard: int = 16
-    size: int = 64
-    steps: int = 4000
-    batch: int = 6
-    rate: float = 3e-3
-    decay: float = 0.01
-    average: float = 0.998
-    seed: int = 1
-
-    @property
-    def training_plan(self) -> Plan:
-        """Samples to learn from."""
-        return Plan(self.sensors, self.shards, self.size, self.seed, self.per_shard)
-
-    @property
-    def judging_plan(self) -> Plan:
-        """Samples to judge by, which training never sees."""
-        seed = self.seed + 900_000
-        return Plan(self.sensors, self.held_out, self.size, seed, self.per_shard)
+REAL_BATCH = 1024
+"""Real pixels of each table in a step."""
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"shards": 1, "held_out": 1, "per_shard": 4, "size": 32, "steps": 40, "batch": 4},
-    "cpu": {"shards": 20, "held_out": 2, "steps": 6000, "batch": 6},
-    "gpu": {
-        "config": UNetConfig(widths=(48, 80, 128, 160), blocks=2, hidden=96),
-        "shards": 200,
-        "held_out": 4,
-        "size": 128,
-        "steps": 30000,
-        "batch": 64,
-    },
-}
-"""Settings by name: a smoke test, two cores within an hour, one GPU in slices."""
+BEST = "best.safetensors"
 
 Report = Callable[[dict[str, Any]], None]
-
-
-def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:
-    """Return the settings of a preset, with changes.
-
-    Raises
-    ------
-    InputError
-        If the preset or a sensor is unknown.
-    """
-    if preset not in PRESETS:
-        raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
-    names = tuple(get_sensor(s).name for s in sensors)
-    return replace(Settings(sensors=names, **PRESETS[preset]), **changes)
 
 
 class Run:
@@ -144,6 +76,7 @@ class Run:
             self.network.parameters(), lr=chosen.rate, weight_decay=chosen.decay
         )
         self.step, self.seconds = 0, 0.0
+        self.best: dict[str, float] = {"step": 0, "held_out": math.inf}
         self._resume()
 
     def _require_same_settings(self) -> None:
@@ -175,12 +108,12 @@ class Run:
             save_file(stored, draft, {"step": str(self.step), "seconds": str(self.seconds)})
 
     def _resume(self) -> None:
+        if (self.folder / BEST).exists():
+            best = _facts(self.folder / BEST)
+            self.best = {"step": int(best["step"]), "held_out": float(best["held_out"])}
         if not self._checkpoint.exists():
             return
-        from safetensors import safe_open
-
-        with safe_open(self._checkpoint, "pt") as file:
-            facts = file.metadata()
+        facts = _facts(self._checkpoint)
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         tensors = load_file(self._checkpoint, device=self.device)
         self.network.load_state_dict(_under(tensors, "network."))
@@ -214,10 +147,15 @@ class Run:
         samples = load_samples(self.cache, plan)
         if self.step == 0 and not self._warm:
             self._expect_climate(samples)
+        held_out = self._held_out(report)
+        reality = self._reality(samples)
         begun, losses = time.monotonic(), []
-        while self.step < self.settings.steps:
-            losses.append(self._advance(samples))
-            if self.step % SAVE_EVERY == 0 or self.step == self.settings.steps:
+        while not self.complete:
+            losses.append(self._advance(samples, reality))
+            ended = self.step == self.settings.steps
+            if self.step % JUDGE_EVERY == 0 or ended:
+                self._judge(held_out, report)
+            if self.step % SAVE_EVERY == 0 or ended:
                 self.seconds += time.monotonic() - begun
                 begun = time.monotonic()
                 self.save()
@@ -225,12 +163,43 @@ class Run:
                 losses = []
                 if stop_after is not None and self.seconds > stop_after:
                     break
-        return self.step >= self.settings.steps
+        return self.complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last step is done, or nothing has become better for long."""
+        waited = self.step - self.best["step"]
+        return self.step >= self.settings.steps or waited >= PATIENCE * JUDGE_EVERY
+
+    def _held_out(self, report: Report | None = None) -> dict[str, Shard]:
+        plan = self.settings.judging_plan
+        make_samples(self.cache, plan, progress=_sample_progress(report))
+        return load_samples(self.cache, plan)
+
+    def _reality(self, samples: dict[str, Shard]) -> Reality | None:
+        s = self.settings
+        if not s.matchups:
+            return None
+        tables = [read_real(path) for path in s.matchups]
+        if s.folds > 1:
+            tables = [t.split(s.fold, s.folds)[0] for t in tables]
+        prior = 1.0 - class_frequencies(samples, s.config.edges)[0]
+        return Reality(tuple(tables), s.config.edges, prior, s.real, s.detection)
+
+    def _judge(self, held_out: dict[str, Shard], report: Report | None) -> None:
+        """Measure the running mean on held-out samples, and keep the best."""
+        loss = judged_loss(self._mean_network(), held_out)
+        self._log({"step": self.step, "held_out": loss}, report)
+        if loss < self.best["held_out"]:
+            self.best = {"step": self.step, "held_out": loss}
+            stored = {k: v.detach().cpu().contiguous() for k, v in self.mean.items()}
+            with replacing(self.folder / BEST) as draft:
+                save_file(stored, draft, {k: repr(v) for k, v in self.best.items()})
 
     def _expect_climate(self, samples: dict[str, Shard]) -> None:
         """Begin with the frequencies of the classes instead of learning them first."""
         prior = class_frequencies(samples, self.settings.config.edges)
-        head = self.network.trunk.head.state_dict()
+        head = self.network.trunk.pixel_head.state_dict()
         head["weight"].mul_(0.1)
         head["bias"].copy_(torch.tensor(prior).log())
         self._forget_mean()
@@ -245,12 +214,14 @@ class Run:
         if report is not None:
             report(facts)
 
-    def _advance(self, samples: dict[str, Shard]) -> float:
+    def _advance(self, samples: dict[str, Shard], reality: Reality | None) -> float:
         s = self.settings
         batch = draw_batch(samples, tuple(samples), s.config.edges, s.batch, (s.seed, self.step))
         for group in self.optimiser.param_groups:
             group["lr"] = s.rate * _schedule(self.step / s.steps)
         loss = self._loss(batch)
+        if reality is not None:
+            loss = loss + reality.loss(self.network, REAL_BATCH, (s.seed, self.step, 1))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -265,15 +236,25 @@ class Run:
     def _loss(self, batch: Batch) -> Tensor:
         channels = get_sensor(batch.sensor).channels
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            logits = self.network(batch.planes.to(self.device), describe(channels).to(self.device))
-        return nn.functional.cross_entropy(
-            logits.float(), batch.target.to(self.device), ignore_index=-1
-        )
+            planes, description = batch.planes.to(self.device), describe(channels).to(self.device)
+            both = self.network.branches(planes, description)
+        target, weight = batch.target.to(self.device), batch.weight.to(self.device)
+        weight = weight[:, None, None] / (target >= 0).sum().clamp(min=1)
+        parts = [
+            nn.functional.cross_entropy(x.float(), target, ignore_index=-1, reduction="none")
+            for x in both
+        ]
+        return ((parts[0] + parts[1]) * weight).sum()
 
     def result(self) -> ConstellationUNet:
-        """Return the network with the running mean of its weights."""
+        """Return the network with the running mean of its weights that was judged best."""
+        path = self.folder / BEST
+        return self._mean_network(load_file(path) if path.exists() else self.mean)
+
+    def _mean_network(self, mean: dict[str, Tensor] | None = None) -> ConstellationUNet:
         network = ConstellationUNet(self.settings.config)
-        network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
+        tensors = self.mean if mean is None else mean
+        network.load_state_dict({k: v.cpu() for k, v in tensors.items()})
         return network.eval().requires_grad_(False)
 
     def publish(
@@ -321,15 +302,22 @@ class Run:
 
     def scores(self) -> dict[str, Any]:
         """Judge the result on held-out simulated swaths, by sensor."""
-        plan = self.settings.judging_plan
-        make_samples(self.cache, plan)
-        return verify(self.result(), load_samples(self.cache, plan))
+        return verify(self.result(), self._held_out())
 
 
 def _sample_progress(report: Report | None) -> Callable[[int, int], None] | None:
     if report is None:
         return None
     return lambda done, total: report({"samples": done, "of": total})
+
+
+def _facts(path: Path) -> dict[str, str]:
+    """Read what a file of tensors says of itself."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        found: dict[str, str] = file.metadata()
+    return found
 
 
 def _schedule(share: float) -> float:

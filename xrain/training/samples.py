@@ -50,6 +50,11 @@ class Shard:
     incidence: npt.NDArray[np.float16]
     land: npt.NDArray[np.float16]
 
+    @functools.cached_property
+    def wetness(self) -> npt.NDArray[np.float64]:
+        """Share of each patch in which it rains at 0.1 mm/h and more."""
+        return np.asarray((self.rain >= 0.1).mean((1, 2)), np.float64)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
 
 from xrain.inference import Engine
-from xrain.models.unet import ConstellationUNet
+from xrain.models.unet import ConstellationUNet, describe, stack_planes
 from xrain.sensors import get_sensor
+from xrain.training.batches import classes
 from xrain.training.samples import Shard
 
 INTERVAL = (0.05, 0.95)
+
+
+def judged_loss(network: ConstellationUNet, samples: Mapping[str, Shard]) -> float:
+    """Mean cross-entropy of whole patches with all channels, each sensor alike."""
+    losses = []
+    for name, shard in samples.items():
+        channels = describe(get_sensor(name).channels)
+        rain = torch.from_numpy(shard.rain)
+        fields = (
+            torch.from_numpy(f.astype(np.float32)) for f in (shard.tb, shard.incidence, shard.land)
+        )
+        planes = stack_planes(*fields)
+        with torch.inference_mode():
+            logits = torch.cat([network(part, channels) for part in torch.split(planes, 4)])
+        target = classes(rain, network.config.edges)
+        losses.append(float(nn.functional.cross_entropy(logits, target, ignore_index=-1)))
+    return float(np.mean(losses))
 
 
 def verify(network: ConstellationUNet, samples: dict[str, Shard]) -> dict[str, Any]:

@@ -1,0 +1,190 @@
+"""Real matched pixels for training: single pixels with the rain that a radar saw in them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SAMPLE, SURFACE_PRECIP, TB
+from xrain.errors import FileFormatError, InputError
+from xrain.land import land_fraction
+from xrain.models.unet import ConstellationUNet, describe, stack_planes
+from xrain.sensors import Channel
+from xrain.sensors.describe import describe_channels
+from xrain.training.batches import classes, keep_channels
+
+PHASE = "phase"
+
+NOISE = 1.0
+"""Standard deviation in K of the noise added to real pixels, so that none is learned by heart."""
+
+GROUPS = 16
+"""Parts of a batch of real pixels that lose channels together."""
+
+
+@dataclass(frozen=True)
+class RealPixels:
+    """Lone pixels of one instrument, each with a rate or with whether it rained.
+
+    Attributes
+    ----------
+    tb : ndarray of float32, shape (pixel, channel)
+        Brightness temperature in K.
+    land : ndarray of float32, shape (pixel,)
+        Land fraction of the packaged mask.
+    channels : tuple of Channel
+        Channels of `tb`.
+    rate : ndarray of float32, shape (pixel,)
+        Rain in mm/h, NaN where unknown.
+    event : ndarray of float32, shape (pixel,)
+        1 where it rained or snowed, 0 where dry, NaN where unknown.
+    day : ndarray of int, shape (pixel,)
+        The day, as 31 × month + day; pixels of one day belong together.
+    """
+
+    tb: npt.NDArray[np.float32]
+    land: npt.NDArray[np.float32]
+    channels: tuple[Channel, ...]
+    rate: npt.NDArray[np.float32]
+    event: npt.NDArray[np.float32]
+    day: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.day)
+
+    def select(self, chosen: npt.NDArray[np.bool_]) -> RealPixels:
+        """Keep some pixels."""
+        names = ("tb", "land", "rate", "event", "day")
+        return replace(self, **{n: getattr(self, n)[chosen] for n in names})
+
+    def split(self, fold: int, folds: int) -> tuple[RealPixels, RealPixels]:
+        """Pixels to learn from and to judge by: of every `folds` days in turn one is kept apart."""
+        order = {day: k for k, day in enumerate(np.unique(self.day))}
+        apart = np.array([order[d] % folds == fold for d in self.day])
+        return self.select(~apart), self.select(apart)
+
+
+def read_real(path: str | os.PathLike[str]) -> RealPixels:
+    """Read matched pixels: ``tb(sample, channel)`` with ``surface_precip`` in mm/h or ``phase``.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read as netCDF.
+    InputError
+        If it lacks brightness temperatures, positions, days or labels.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as stored:
+            ds = stored.load()
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path} cannot be read as a netCDF file: {error}") from error
+    missing = [n for n in (TB, LATITUDE, LONGITUDE, "month", "day") if n not in ds.variables]
+    if not {SURFACE_PRECIP, PHASE} & set(ds.variables):
+        missing.append(f"{SURFACE_PRECIP} or {PHASE}")
+    if missing:
+        raise InputError(f"{path}: matched pixels to train on need {', '.join(missing)}")
+    count = ds.sizes[SAMPLE]
+    unknown = np.full(count, np.nan, np.float32)
+    rate = ds[SURFACE_PRECIP].values.astype(np.float32) if SURFACE_PRECIP in ds else unknown
+    phase = ds[PHASE].values.astype(np.float32) if PHASE in ds else unknown
+    event = np.where(phase >= 0, (phase >= 1).astype(np.float32), np.float32(np.nan))
+    return RealPixels(
+        tb=ds[TB].transpose(SAMPLE, CHANNEL).values.astype(np.float32),
+        land=land_fraction(ds[LATITUDE].values, ds[LONGITUDE].values),
+        channels=tuple(describe_channels([str(n) for n in ds[CHANNEL].values])),
+        rate=rate,
+        event=event,
+        day=ds["month"].values.astype(np.int64) * 31 + ds["day"].values.astype(np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class Reality:
+    """Real pixels made ready for a training run.
+
+    Parameters
+    ----------
+    pixels : sequence of RealPixels
+        Tables of the same channels.
+    edges : sequence of float
+        Bounds of the network's rain classes, mm/h.
+    prior : float
+        Frequency of rain in training, from which probabilities are shifted to the tables' own.
+    share : float
+        Weight of the rates.
+    detection : float
+        Weight of whether it rained.
+    """
+
+    pixels: tuple[RealPixels, ...]
+    edges: tuple[float, ...]
+    prior: float
+    share: float = 1.0
+    detection: float = 0.15
+
+    def loss(self, network: ConstellationUNet, count: int, seed: Sequence[int]) -> Tensor:
+        """Loss of a batch of `count` real pixels of each table, drawn by a seed."""
+        rng = np.random.default_rng(tuple(seed))
+        device = network.bias.device
+        total = torch.zeros((), device=device)
+        for table in self.pixels:
+            part = table.select(rng.integers(0, len(table), count))  # type: ignore[arg-type]
+            logits = network.alone(
+                _planes(part, rng).to(device), describe(table.channels).to(device)
+            )
+            total = total + self.share * rate_loss(logits.float(), part.rate, self.edges)
+            shift = _log_odds(float(np.nanmean(table.event))) - _log_odds(self.prior)
+            total = total + self.detection * event_loss(logits.float(), part.event, shift)
+        return total
+
+
+def _log_odds(frequency: float) -> float:
+    if not 0 < frequency < 1:
+        return 0.0
+    return math.log(frequency / (1 - frequency))
+
+
+def _planes(pixels: RealPixels, rng: np.random.Generator) -> Tensor:
+    """Input planes (pixel, plane) with noise and with losses of channels."""
+    tb = pixels.tb + rng.normal(0.0, NOISE, pixels.tb.shape).astype(np.float32)
+    for part in np.array_split(np.arange(len(tb)), GROUPS)[GROUPS // 3 :]:
+        tb[np.ix_(part, ~keep_channels(rng, pixels.channels))] = np.nan
+    land = np.where(rng.uniform(size=len(tb)) < 0.1, np.float32(np.nan), pixels.land)
+    angle = np.full(len(tb), pixels.channels[0].incidence_angle, np.float32)
+    arrays = (tb, angle, land.astype(np.float32))
+    planes = stack_planes(*(torch.from_numpy(x[:, None, None]) for x in arrays))
+    return planes[:, :, 0, 0]
+
+
+def rate_loss(logits: Tensor, rate: npt.NDArray[np.float32], edges: Sequence[float]) -> Tensor:
+    """Cross-entropy of the rate's class on the condition that it is one the table can hold.
+
+    The dry class and those beyond the table's largest rate are left out: what was never put into
+    the table says nothing of how often it occurs.
+    """
+    known = np.isfinite(rate) & (rate > 0)
+    if not known.any():
+        return logits.sum() * 0.0
+    target = classes(torch.from_numpy(rate[known]), edges)
+    beyond = int(target.max()) + 1
+    kept = logits[torch.from_numpy(known).to(logits.device)][:, 1:beyond]
+    return nn.functional.cross_entropy(kept, (target - 1).clamp(min=0).to(logits.device))
+
+
+def event_loss(logits: Tensor, event: npt.NDArray[np.float32], shift: float) -> Tensor:
+    """Cross-entropy of whether it rained, the odds of rain multiplied by exp(shift)."""
+    known = torch.from_numpy(np.isfinite(event)).to(logits.device)
+    if not bool(known.any()):
+        return logits.sum() * 0.0
+    odds = torch.logsumexp(logits[:, 1:], 1) - logits[:, 0]
+    truth = torch.from_numpy(event).to(logits.device)[known]
+    return nn.functional.binary_cross_entropy_with_logits(odds[known] + shift, truth)

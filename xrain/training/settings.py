@@ -1,0 +1,113 @@
+"""Everything that decides a training run, and sets of it by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from xrain.errors import InputError
+from xrain.models.unet import UNetConfig
+from xrain.sensors import get_sensor
+from xrain.training.samples import Plan
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a training run.
+
+    Attributes
+    ----------
+    sensors : tuple of str
+        Instruments whose swaths are simulated.
+    config : UNetConfig
+        Shape of the network.
+    shards, held_out : int
+        Shards per sensor to train on, and to judge by (other seeds).
+    per_shard : int
+        Patches in one shard.
+    size : int
+        Scans and pixels of a patch.
+    steps, batch : int
+        Optimiser steps, and patches in each.
+    rate : float
+        Highest learning rate; it rises over the first twentieth and falls as a cosine.
+    decay : float
+        Weight decay.
+    average : float
+        Memory of the running mean of the weights, which is what is kept in the end.
+    seed : int
+        Source of chance.
+    physics : float
+        How far the simulator's parameters are moved about; twice as far where it is judged.
+    radar : tuple of str
+        Files of radar composites whose rain the held-out samples have; stochastic by default.
+    matchups : tuple of str
+        Files of real matched pixels to learn from beside the simulated samples.
+    fold, folds : int
+        With two folds or more, every `folds`-th day of the matchups from day `fold` is left out.
+    real, detection : float
+        Weight of the real pixels' rates, and of whether it rained in them.
+    """
+
+    sensors: tuple[str, ...]
+    config: UNetConfig = field(default_factory=UNetConfig)
+    shards: int = 20
+    held_out: int = 2
+    per_shard: int = 16
+    size: int = 64
+    steps: int = 4000
+    batch: int = 6
+    rate: float = 3e-3
+    decay: float = 0.01
+    average: float = 0.998
+    seed: int = 1
+    physics: float = 1.0
+    radar: tuple[str, ...] = ()
+    matchups: tuple[str, ...] = ()
+    fold: int = 0
+    folds: int = 0
+    real: float = 1.0
+    detection: float = 0.15
+
+    @property
+    def training_plan(self) -> Plan:
+        """Samples to learn from."""
+        parts = self.shards, self.size, self.seed, self.per_shard, self.physics
+        return Plan(self.sensors, *parts)
+
+    @property
+    def judging_plan(self) -> Plan:
+        """Samples to judge by, which training never sees."""
+        parts = self.held_out, self.size, self.seed + 900_000, self.per_shard, 2 * self.physics
+        return Plan(self.sensors, *parts, self.radar)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"shards": 1, "held_out": 1, "per_shard": 4, "size": 32, "steps": 40, "batch": 4},
+    "cpu": {"shards": 20, "held_out": 2, "steps": 6000, "batch": 8},
+    "finetune": {"shards": 20, "held_out": 2, "steps": 2000, "batch": 3, "rate": 5e-4},
+    "gpu": {
+        "config": UNetConfig(widths=(48, 96, 160, 256), blocks=2, hidden=96, pixel=96),
+        "shards": 200,
+        "held_out": 4,
+        "size": 128,
+        "steps": 30000,
+        "batch": 64,
+    },
+}
+"""Settings by name: a smoke test, two cores within an hour, real pixels mixed in, and one GPU
+in slices."""
+
+
+def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:
+    """Return the settings of a preset, with changes.
+
+    Raises
+    ------
+    InputError
+        If the preset or a sensor is unknown.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
+    names = tuple(get_sensor(s).name for s in sensors)
+    return replace(Settings(sensors=names, **PRESETS[preset]), **changes)
