@@ -174,6 +174,10 @@ def gaussian_field(
     return np.asarray(field / max(float(field.std()), 1e-12), dtype=np.float32)
 
 
+HEAVIEST = 200.0
+"""Rate in mm/h that no part of a storm exceeds over the kilometres of a grid cell."""
+
+
 def stochastic_rain(
     shape: tuple[int, int],
     spacing: tuple[float, float] = (4.0, 4.0),
@@ -231,7 +235,8 @@ def _tail_rates(
     below = special.ndtr(np.log(least / median) / spread)
     level = below + (1 - below) * (rank[inside] - (1 - fraction)) / fraction
     rates = np.zeros(field.shape, np.float32)
-    rates[inside] = np.exp(np.log(median) + spread * special.ndtri(np.minimum(level, 1 - 2e-5)))
+    tail = np.exp(np.log(median) + spread * special.ndtri(np.minimum(level, 1 - 2e-5)))
+    rates[inside] = np.minimum(tail, HEAVIEST)
     return rates
 
 
