@@ -66,6 +66,12 @@ class RainAccessor:
 
         return resample(self._ds, area, **options)
 
+    def evaluate(self, reference: xr.Dataset, **options: Any) -> xr.Dataset:
+        """Score a retrieval; see :func:`xrain.evaluation.evaluate.evaluate`."""
+        from xrain.evaluation.evaluate import evaluate
+
+        return evaluate(self._ds, reference, **options)
+
     def plot(self, **options: Any) -> Any:
         """Draw a map; see :func:`xrain.plotting.plot_rain`."""
         from xrain.plotting import plot_rain
