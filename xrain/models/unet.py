@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from xrain.errors import ModelError
+from xrain.models.architecture import Classifier
 from xrain.sensors import Channel
 
 AUXILIARY = ("incidence", "land")
@@ -75,6 +76,11 @@ class UNetConfig:
     def classes(self) -> int:
         """Number of classes, the dry one included."""
         return len(self.edges)
+
+    @property
+    def features(self) -> int:
+        """Features of the finest grid."""
+        return self.widths[0]
 
     @property
     def stride(self) -> int:
@@ -232,7 +238,7 @@ class ConstellationUNet(nn.Module):
         return FoldedUNet(self.config, weight, self.bias.detach(), self.trunk)
 
 
-class FoldedUNet(nn.Module):
+class FoldedUNet(Classifier):
     """The network for one channel list."""
 
     def __init__(self, config: UNetConfig, weight: Tensor, bias: Tensor, trunk: Trunk) -> None:
@@ -247,6 +253,10 @@ class FoldedUNet(nn.Module):
         """Logits (batch, class, row, column) from the planes of :func:`stack_planes`."""
         out: Tensor = self.trunk(self.stem(planes))
         return out
+
+    def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, None]:
+        """Run the network on an image; it cannot tell what is strange to it."""
+        return self(stack_planes(tb, incidence, land)).permute(0, 2, 3, 1), None
 
 
 def stack_planes(tb: Tensor, incidence: Tensor, land: Tensor) -> Tensor:
