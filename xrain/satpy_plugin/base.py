@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from satpy.readers.core.yaml_reader import FileYAMLReader
 
+from xrain.conventions import SURFACE_PRECIP
 from xrain.errors import InputError
 from xrain.sensors import find_sensor, list_sensors
 
 Info = dict[str, Any]
+
+PROVENANCE: Final = ("model", "model_version", "model_sha256", "granule", "source", "simulated")
+QUALITY_FILL: Final = 255
+"""What resampling puts beyond the swath; no flags add up to it, since no flag is 128."""
 
 
 class GranuleReader(FileYAMLReader):  # type: ignore[misc]
@@ -71,3 +76,9 @@ def platform_attributes(sensor: str | None, platform: str | None, orbit: int | N
     if orbit is not None:
         out |= dict.fromkeys(("orbit", "start_orbit", "end_orbit"), orbit)
     return out
+
+
+def quantile_name(level: float) -> str:
+    """Name of a quantile: 0.05 is ``surface_precip_q05``, 0.975 is ``surface_precip_q97.5``."""
+    whole, point, rest = f"{100 * level:.10g}".partition(".")
+    return f"{SURFACE_PRECIP}_q{whole:0>2}{point}{rest}"

@@ -24,12 +24,17 @@ from xrain.conventions import (
     TIME,
 )
 from xrain.errors import FileFormatError, InputError
-from xrain.satpy_plugin.base import GranuleReader, Info, dated, platform_attributes
+from xrain.satpy_plugin.base import (
+    PROVENANCE,
+    QUALITY_FILL,
+    GranuleReader,
+    Info,
+    dated,
+    platform_attributes,
+    quantile_name,
+)
 
 _POSITIONS: Final = (LONGITUDE, LATITUDE)
-_PROVENANCE: Final = ("model", "model_version", "model_sha256", "granule", "source", "simulated")
-_QUALITY_FILL: Final = 255
-"""What resampling puts beyond the swath; no flags add up to it, since no flag is 128."""
 
 
 class RainReader(GranuleReader):
@@ -133,12 +138,12 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
         header = self._header
         orbit = int(header["orbit"]) if "orbit" in header else None
         common = platform_attributes(header.get("sensor"), header.get("platform"), orbit)
-        return {**{k: header[k] for k in _PROVENANCE if k in header}, **common}
+        return {**{k: header[k] for k in PROVENANCE if k in header}, **common}
 
     @cached_property
     def _quantiles(self) -> dict[str, int]:
         """Place of every quantile by the name of its dataset."""
-        return {_quantile_name(q): i for i, q in enumerate(self._levels)}
+        return {quantile_name(q): i for i, q in enumerate(self._levels)}
 
     @cached_property
     def _data(self) -> xr.Dataset:
@@ -176,15 +181,9 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
         else:
             array = self._data[name]
         if name == RETRIEVAL_QUALITY:
-            attrs = {"_FillValue": np.uint8(_QUALITY_FILL)}
+            attrs = {"_FillValue": np.uint8(QUALITY_FILL)}
         attrs = {"name": name, **array.attrs, **attrs, **self._attributes}
         return xr.DataArray(array.data, dims=("y", "x")[: array.ndim], attrs=attrs)
-
-
-def _quantile_name(level: float) -> str:
-    """Name of a quantile: 0.05 is ``surface_precip_q05``, 0.975 is ``surface_precip_q97.5``."""
-    whole, point, rest = f"{100 * level:.10g}".partition(".")
-    return f"{SURFACE_PRECIP}_q{whole:0>2}{point}{rest}"
 
 
 def _to_datetime(time: npt.NDArray[np.datetime64]) -> dt.datetime:

@@ -117,7 +117,8 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
     def _attributes(self) -> Info:
         granule = self.granule
         common = platform_attributes(granule.sensor.name, granule.platform, granule.orbit)
-        return {**common, "product_version": granule.version}
+        name = os.path.basename(granule.path)
+        return {**common, "granule": name, "product_version": granule.version}
 
     def _group(self, name: str) -> xr.Dataset:
         if name not in self._groups:
@@ -151,14 +152,17 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
                 yield True, {**info, "swath": name, "file_type": FILE_TYPES}
 
     def get_dataset(self, dataset_id: Mapping[str, Any], ds_info: Info) -> xr.DataArray | None:
-        """Return a dataset with dimensions y (scan) and x (pixel), lazy; None if not there."""
+        """Return a dataset with dimensions y (scan) and x (pixel), lazy but for the time."""
         group = ds_info["swath"]
         if group not in self.granule.groups:
             return None
         variable, index = _locate(self._group(group), dataset_id["name"])
         if variable not in self._group(group).variables:
             return None
-        data = self._array(group, variable)
+        if variable == TIME:  # in memory anyway
+            data = self._group(group)[variable].values
+        else:
+            data = self._array(group, variable)
         if index is not None:
             data = data[..., index]
         attrs = {k: v for k, v in ds_info.items() if k not in _SATPY_ONLY} | self._attributes
