@@ -9,6 +9,7 @@ import h5py
 import netCDF4
 import numpy as np
 import pytest
+import satpy
 import xarray as xr
 from satpy import Scene
 from satpy.readers.aapp_mhs_amsub_l1c import _HEADERTYPE, _SCANTYPE, HEADER_LENGTH
@@ -293,6 +294,23 @@ def test_own_reader_agrees_with_the_engine(tmp_path, sensor):
     assert list(ds["channel"].values) == list(expected["channel"].values)
     for name in ("tb", "latitude", "longitude"):
         np.testing.assert_array_equal(ds[name].values, expected[name].values)
+
+
+@pytest.mark.parametrize(
+    ("write", "reader", "pixels"),
+    [(write_mws, "mws_l1b_nc", 95), (write_mhs, "mhs_l1c_aapp", 90),
+     (write_atms, "atms_l1b_nc", 96), (write_amsr2, "amsr2_l1b", 486),
+     (write_aws, "aws1_mwr_l1b_nc", 96)],
+)  # fmt: skip
+def test_composites_in_scenes_of_other_readers(tmp_path, write, reader, pixels):
+    path, _ = write(tmp_path)
+    with satpy.config.set({"xrain.model": "constellation-unet"}):
+        scene = load(path, reader, "surface_precip")
+    assert scene["surface_precip"].shape == (SCANS, pixels)
+    every = Scene(filenames=[str(path)], reader=reader)
+    every.load([n for n in every.available_dataset_names() if n.startswith(IN_THE_FAKES)])
+    expected = xrain.from_scene(every).rain.retrieve("constellation-unet")
+    np.testing.assert_array_equal(scene["surface_precip"].values, expected["surface_precip"].values)
 
 
 def test_scene_without_channels(tmp_path):
