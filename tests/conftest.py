@@ -18,6 +18,10 @@ settings.load_profile("xrain")
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("XRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))
+GRANULES = {
+    "l1c_granule": ["granules/*/1C*.HDF5"],
+    "rain_granule": ["granules/*/2*.HDF5", "granules/*/3B*.HDF5", "dpr/*.HDF5"],
+}
 NO_DATA = f"no real data in {DATA}: set XRAIN_TEST_DATA to the folder that holds it"
 
 
@@ -91,10 +95,13 @@ def data_dir() -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `l1c_granule` once for each real L1C granule."""
-    if "l1c_granule" not in metafunc.fixturenames:
-        return
-    granules = sorted(DATA.glob("granules/*/1C*.HDF5"))
-    cases = [pytest.param(g, id=f"{g.parent.name}-{g.name.partition('-S')[0]}") for g in granules]
-    skipped = pytest.param(None, marks=pytest.mark.skip(reason=NO_DATA), id="no-data")
-    metafunc.parametrize("l1c_granule", cases or [skipped])
+    """Run a test that asks for `l1c_granule` or `rain_granule` once for each real one."""
+    for name, patterns in GRANULES.items():
+        if name not in metafunc.fixturenames:
+            continue
+        granules = sorted(g for pattern in patterns for g in DATA.glob(pattern))
+        cases = [
+            pytest.param(g, id=f"{g.parent.name}-{g.name.partition('-S')[0]}") for g in granules
+        ]
+        skipped = pytest.param(None, marks=pytest.mark.skip(reason=NO_DATA), id="no-data")
+        metafunc.parametrize(name, cases or [skipped])

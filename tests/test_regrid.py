@@ -1,4 +1,4 @@
-"""Swaths on map grids: the nearest pixel, everywhere on the globe."""
+"""Swaths on map grids and on other swaths, by every method, everywhere on the globe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pyresample import AreaDefinition, SwathDefinition, create_area_def, kd_tree
 import xrain
 from xrain.conventions import QUALITY_FLAGS
 from xrain.errors import InputError
-from xrain.regrid import area_of, resample, swath_spacing
+from xrain.regrid import METHODS, area_of, resample
+from xrain.regrid.areas import cell_size, named_area, target_of
+from xrain.regrid.average import area_shares
+from xrain.regrid.locate import swath_of
 from xrain.testing import fake_swath, tiny_model
 
 
@@ -117,11 +120,31 @@ def test_lazy_stays_lazy(rain):
 
 
 def test_outside_the_swath_is_no_observation(rain):
+    area = create_area_def("wide", "EPSG:4326", resolution=1, area_extent=(-60, -80, 60, -40))
+    made = resample(rain, area)
+    unseen = made.surface_precip.isnull()
+    assert 0.5 < unseen.mean() < 1
+    assert (made.precip_flag.where(unseen, -1) == -1).all()
+    none = QUALITY_FLAGS["no_usable_channel"]
+    assert (made.retrieval_quality.where(unseen, none) == none).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_an_area_that_does_not_meet_the_swath_is_told(rain, method, lazy):
     away = create_area_def("away", "EPSG:4326", resolution=1, area_extent=(100, 40, 110, 50))
-    made = resample(rain, away)
-    assert np.isnan(made.surface_precip).all()
-    assert (made.precip_flag == -1).all()
-    assert (made.retrieval_quality == QUALITY_FLAGS["no_usable_channel"]).all()
+    with pytest.raises(InputError, match=r"'away' \(40.5 to 49.5° N, .* does not meet the swath"):
+        resample(rain.chunk() if lazy else rain, away, method)
+
+
+def test_an_area_just_beside_the_swath_is_told_too():
+    latitude, longitude = np.meshgrid(np.arange(0, 8, 0.1), np.arange(0, 8, 0.1), indexing="ij")
+    ds = made_swath(latitude, longitude)
+    near = create_area_def("near", "EPSG:4326", resolution=0.1, area_extent=(8.1, 0, 9, 8))
+    with pytest.raises(InputError, match="does not meet the swath"):
+        resample(ds, near)
+    with pytest.raises(InputError, match="does not meet the swath"):
+        resample(ds.chunk(), near).compute()
 
 
 def test_missing_positions_are_left_out(rain):
@@ -166,20 +189,41 @@ def test_over_a_pole(pole):
     assert np.isfinite(resample(ds, polar).value).all()
 
 
-def test_spacing():
+def test_steps_of_a_swath_are_local_and_pass_over_gaps():
     latitude, longitude = np.meshgrid(np.arange(0, 3, 0.1), np.arange(0, 3, 0.05), indexing="ij")
-    assert swath_spacing(latitude, longitude) == pytest.approx(11.1, abs=0.1)
+    swath = swath_of(latitude, longitude)
+    np.testing.assert_allclose(swath.spacing, 11.12, atol=0.05)
+    assert swath.reach == pytest.approx(1.2 * 11.12, abs=0.1)
+    np.testing.assert_allclose(swath.area[:, 0], 11.12 * 5.56, rtol=3e-3)
     latitude[3] = np.nan
-    latitude[7, 7] = 60.0
-    assert swath_spacing(latitude, longitude) == pytest.approx(11.1, abs=0.1)
+    latitude[15:] += 4  # the next granule
+    swath = swath_of(latitude, longitude)
+    known = np.isfinite(swath.points[..., 0])
+    np.testing.assert_allclose(swath.spacing[known], 11.12, atol=0.05)
     nothing = np.full((4, 4), np.nan)
-    assert swath_spacing(nothing, nothing) > 0
+    assert swath_of(nothing, nothing).reach > 0
 
 
-@pytest.mark.parametrize("area", ["no such area", "0deg", "-1deg", 42, None])
+@pytest.mark.parametrize("area", ["no such area", "0deg", "-1deg", "0km", 42, None])
 def test_an_unknown_area_is_told(rain, area):
-    with pytest.raises(InputError, match=r"give an AreaDefinition or a resolution '0\.1deg'"):
+    with pytest.raises(InputError, match="give an AreaDefinition, the name of a Satpy area, a res"):
         resample(rain, area)
+
+
+def test_an_unknown_method_is_told(rain):
+    with pytest.raises(InputError, match="unknown method 'cubic'; there are nearest, bilinear"):
+        resample(rain, "1deg", "cubic")
+    with pytest.raises(InputError, match="footprint=-3"):
+        resample(rain, "1deg", "gaussian", footprint=-3)
+    with pytest.raises(InputError, match="min_coverage=2"):
+        resample(rain, "1deg", "average", min_coverage=2)
+    with pytest.raises(InputError, match="'ewa' needs an area"):
+        resample(rain, rain, "ewa")
+
+
+def test_a_grid_too_fine_is_refused_before_it_is_made(rain):
+    with pytest.raises(InputError, match="coarser resolution"):
+        resample(rain, "1m")
 
 
 def test_without_positions_nothing_can_be_done(rain):
@@ -190,3 +234,231 @@ def test_without_positions_nothing_can_be_done(rain):
     lost = rain.assign_coords(latitude=rain.latitude * np.nan)
     with pytest.raises(InputError, match="no valid position"):
         resample(lost, "1deg")
+
+
+# ---- areas
+
+
+def test_satpy_areas_are_known_by_name_without_satpy(monkeypatch, tmp_path):
+    import sys
+
+    before = "satpy" in sys.modules
+    assert named_area("worldeqc30km").shape == (410, 820)
+    assert ("satpy" in sys.modules) == before
+    with pytest.raises(InputError, match=r"'euro_l' \(did you mean .*eurol"):
+        named_area("euro_l")
+    own = "mine:\n  projection: EPSG:4326\n  shape: [10, 20]\n  area_extent: [0, 0, 20, 10]\n"
+    (tmp_path / "areas.yaml").write_text(own)
+    monkeypatch.setenv("SATPY_CONFIG_PATH", str(tmp_path))
+    assert named_area("mine").shape == (10, 20)
+
+
+def test_an_area_is_found_by_name():
+    ds = fake_swath("GMI", 40, 60)
+    made = resample(ds, "worldeqc30km")
+    assert made.attrs["area"] == "worldeqc30km"
+    assert np.isfinite(made.tb.isel(channel=0)).sum() > 50
+
+
+def test_a_resolution_in_km_is_equal_area_over_the_swath():
+    ds = fake_swath("MHS", 60)
+    area = area_of(ds, "20km")
+    assert "Lambert Azimuthal Equal Area" in area.crs.coordinate_operation.method_name
+    assert area.pixel_size_x == pytest.approx(20)
+    made = resample(ds, "20km").tb.isel(channel=0)
+    covered = float(np.isfinite(made).sum()) * 400
+    swath = swath_of(ds.latitude.values, ds.longitude.values)
+    assert covered == pytest.approx(swath.area.sum(), rel=0.02)
+    whole = fake_swath("MHS", 1800, 30)
+    assert area_of(whole, "50km").crs.to_dict()["proj"] == "cea"
+    assert cell_size(target_of(whole, "50km")) == pytest.approx(50, rel=0.02)
+
+
+def test_onto_another_swath():
+    fine = fake_swath("GMI", 120, 221)
+    i, j = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
+    middle = [float(fine[n][60, 110]) for n in ("latitude", "longitude")]
+    coarse = made_swath(middle[0] + 0.2 * (i - 20), middle[1] + 0.4 * (j - 20) + 0.1 * i)
+    coarse["time"] = ("scan", fine.time.values[:40])
+    coarse = coarse.set_coords("time")
+    wave = np.sin(np.deg2rad(fine.latitude) * 40)
+    ds = fine[["latitude", "longitude"]].assign(wave=wave)
+    expected = np.sin(np.deg2rad(coarse.latitude) * 40)
+    swath = SwathDefinition(coarse.longitude.values, coarse.latitude.values)
+    for method in ("nearest", "bilinear", "average", "gaussian"):
+        made = resample(ds, coarse, method)
+        assert made.wave.dims == ("scan", "pixel")
+        np.testing.assert_array_equal(made.time, coarse.time)
+        assert 200 < int(made.wave.notnull().sum()) < 1600
+        assert float(abs(made.wave - expected).max()) < {"average": 0.12, "gaussian": 0.3}.get(
+            method, 0.08
+        )
+        bare = resample(ds, swath, method)
+        np.testing.assert_array_equal(bare.wave, made.wave)
+
+
+# ---- methods
+
+
+def smooth(ds: xr.Dataset) -> xr.DataArray:
+    """Field that varies slowly over the globe, seams and poles alike."""
+    lat, lon = np.deg2rad(ds.latitude), np.deg2rad(ds.longitude)
+    return 2 + np.sin(lat) * 3 + np.cos(lat) * np.cos(lon - 1)
+
+
+PLACES = {
+    "tropics": lambda i, j: (0.1 * i, 20 + 0.1 * j + 0.04 * i),
+    "dateline": lambda i, j: (40 + 0.1 * i, 178 + 0.1 * j - 0.05 * i),
+    "pole": lambda i, j: (
+        90 - np.hypot(i - 20, j - 20) * 0.1,
+        np.rad2deg(np.arctan2(j - 20.0, i - 20.0)),
+    ),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("step", ["0.05deg", "0.3deg", "25km"])
+def test_a_smooth_field_comes_through_everywhere(method, place, step):
+    i, j = np.meshgrid(np.arange(41), np.arange(41), indexing="ij")
+    latitude, longitude = PLACES[place](i, j)
+    ds = made_swath(latitude, longitude)
+    ds["field"] = smooth(ds)
+    made = resample(ds, step, method)
+    assert float(abs(made.field - smooth(made)).max()) < 0.02
+    swath = swath_of(ds.latitude.values, ds.longitude.values)
+    target = target_of(ds, step)
+    weights = np.asarray(area_shares(swath, target).sum(axis=1)).reshape(target.shape)
+    inside = weights > 0.8 * weights.max(initial=1)
+    if place != "pole" and step != "25km":
+        assert np.isfinite(made.field.values[inside]).all()
+
+
+@pytest.mark.parametrize("sensor", ["GMI", "MHS", "SSMIS"])
+@pytest.mark.parametrize("method", ["average", "gaussian", "ewa"])
+@pytest.mark.parametrize("step", ["0.1deg", "0.5deg"])
+def test_totals_are_kept(sensor, method, step):
+    ds = fake_swath(sensor, 240)
+    rng = np.random.default_rng(3)
+    rate = rng.gamma(0.6, 2.0, ds.latitude.shape)
+    rate = rate + np.roll(rate, 1, 0) + np.roll(rate, 2, 0)
+    rate = (rate + np.roll(rate, 1, 1)).astype("f4")
+    ds = ds[["latitude", "longitude"]].assign(rate=(("scan", "pixel"), rate))
+    ds.attrs["sensor"] = sensor
+    made = resample(ds, step, method)
+    swath = swath_of(ds.latitude.values, ds.longitude.values)
+    size = np.deg2rad(float(made.x[1] - made.x[0])) * 6371
+    cells = np.cos(np.deg2rad(made.latitude)) * size**2
+    total = float((made.rate * cells).sum()) / float((cells * made.rate.notnull()).sum())
+    assert total == pytest.approx(float((rate * swath.area).sum() / swath.area.sum()), rel=0.01)
+    assert float((cells * made.rate.notnull()).sum()) == pytest.approx(
+        float(swath.area.sum()), rel=0.01 if step == "0.1deg" else 0.03
+    )
+
+
+def test_the_average_is_the_mean_over_the_area_of_a_cell():
+    latitude, longitude = np.meshgrid(np.arange(8) + 0.5, np.arange(8) + 0.5, indexing="ij")
+    ds = made_swath(latitude[::-1], longitude)
+    ds["value"] = ds.value * 0 + np.arange(64).reshape(8, 8)
+    area = create_area_def("a", "EPSG:4326", area_extent=(0, 0, 8, 8), shape=(4, 4))
+    made = resample(ds, area, "average").value
+    blocks = ds.value.values.reshape(4, 2, 4, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(made, blocks, atol=0.03)  # pixels shrink towards the pole
+    ds["value"][0:2, 0] = np.nan
+    half = resample(ds, area, "average", min_coverage=0.45).value
+    assert half[0, 0] == pytest.approx(np.mean([1, 9]), abs=0.03)
+    assert np.isnan(resample(ds, area, "average", min_coverage=0.8).value[0, 0])
+
+
+def test_a_gaussian_weight_is_that_of_an_antenna():
+    latitude, longitude = np.meshgrid(np.arange(-2, 2, 0.1), np.arange(-2, 2, 0.1), indexing="ij")
+    ds = made_swath(latitude, longitude)
+    spike = np.zeros((40, 40))
+    spike[20, 20] = 1.0
+    ds["value"] = (("scan", "pixel"), spike)
+    made = resample(ds, "0.05deg", "gaussian", footprint=40.0).value
+    distance = np.hypot(made.latitude, made.longitude) * 111.2
+    peak = float(made.max())
+    near = distance < 44
+    expected = peak * np.exp(-4 * np.log(2) * (distance / 40) ** 2)
+    np.testing.assert_allclose(made.where(near), expected.where(near), atol=0.05 * peak)
+    assert float(made.where(distance > 50).max()) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_flags_and_masks_take_the_nearest_pixel(rain, method):
+    masked = rain.assign(mask=rain.surface_precip > 0.1, when=rain.time + 0 * rain.precip_flag)
+    made = resample(masked, "0.1deg", method)
+    assert made.precip_flag.dtype == rain.precip_flag.dtype
+    assert set(np.unique(made.precip_flag)) <= {-1, 0, 1}
+    assert set(np.unique(made.retrieval_quality)) <= {*np.unique(rain.retrieval_quality), 32}
+    assert made["mask"].dtype == bool
+    when = made.when.values
+    assert set(when[~np.isnat(when)]) <= set(rain.time.values)
+    seen = np.isfinite(made.surface_precip)
+    near = resample(masked, "0.1deg", radius_of_influence=60_000)
+    np.testing.assert_array_equal(made.precip_flag.where(seen), near.precip_flag.where(seen))
+
+
+@pytest.mark.parametrize("method", ["bilinear", "ewa", "gaussian"])
+def test_a_missing_pixel_stays_missing(method):
+    latitude, longitude = np.meshgrid(np.arange(0, 3, 0.1), np.arange(0, 3, 0.1), indexing="ij")
+    ds = made_swath(latitude, longitude)
+    ds["value"][10, 12] = np.nan
+    made = resample(ds, "0.02deg", method).value
+    hole = made.sel(y=slice(1.04, 0.96), x=slice(1.16, 1.24))
+    assert hole.size >= 9
+    assert np.isnan(hole).all()
+    assert np.isfinite(made.sel(y=slice(0.9, 0.2), x=slice(0.2, 2.8))).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_lazy(rain, method):
+    def refuse(*args, **kwargs):
+        raise AssertionError("something was computed")
+
+    chunked = rain.chunk(scan=20).assign_coords(
+        {n: rain[n] for n in ("latitude", "longitude", "time")}
+    )
+    with dask.config.set(scheduler=refuse):
+        made = resample(chunked, "0.25deg", method)
+    xr.testing.assert_equal(made.compute(), resample(rain, "0.25deg", method))
+
+
+def test_bilinear_agrees_with_pyresample_inside():
+    from pyresample.bilinear import NumpyBilinearResampler
+
+    latitude, longitude = np.meshgrid(np.arange(3, 0, -0.1), np.arange(0, 3, 0.1), indexing="ij")
+    ds = made_swath(latitude + 0.02 * longitude, longitude)
+    rng = np.random.default_rng(0)
+    ds["value"] = (("scan", "pixel"), rng.standard_normal((30, 30)))
+    area = create_area_def("in", "EPSG:4326", resolution=0.03, area_extent=(0.3, 0.5, 2.5, 2.5))
+    swath = SwathDefinition(ds.longitude.values, ds.latitude.values)
+    hand = NumpyBilinearResampler(swath, area, 40_000).resample(ds.value.values)
+    made = resample(ds, area, "bilinear").value.values
+    both = np.isfinite(hand)
+    assert both.mean() > 0.9
+    # pyresample takes the nearest pixel of each quadrant, which is not always of the same cell
+    assert np.mean(np.abs(made[both] - hand[both]) < 0.02) > 0.97
+
+
+def test_bilinear_is_exact_where_the_field_is_linear():
+    latitude, longitude = np.meshgrid(np.arange(0, 3, 0.1), np.arange(0, 3, 0.1), indexing="ij")
+    ds = made_swath(latitude, longitude)
+    ds["value"] = ds.latitude * 2 + ds.longitude
+    made = resample(ds, "0.03deg", "bilinear")
+    inside = (made.latitude < 2.9) & (made.longitude < 2.9)
+    inside &= (made.latitude > 0) & (made.longitude > 0)
+    expected = (made.latitude * 2 + made.longitude).where(inside)
+    np.testing.assert_allclose(made.value.where(inside), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1), (3, 2)])
+@pytest.mark.parametrize("method", METHODS)
+def test_small_swaths_are_resampled_too(shape, method):
+    i, j = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
+    ds = made_swath(10 + 0.1 * i, 20 + 0.1 * j)
+    area = create_area_def("a", "EPSG:4326", resolution=0.05, area_extent=(19, 9, 24, 14))
+    made = resample(ds, area, method)
+    count = int(np.isfinite(made.value).sum())
+    assert count == pytest.approx(4 * i.size, rel=0.35)

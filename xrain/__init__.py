@@ -16,7 +16,8 @@ from xrain.errors import XrainError
 from xrain.sensors import get_sensor, list_sensors
 
 if TYPE_CHECKING:
-    from xrain.io.open import open_l1c
+    from xrain.io.open import open_l1c, open_reference
+    from xrain.io.scene import from_scene
     from xrain.models.store import fetch_model, list_models, load_model
     from xrain.output import write_rain
     from xrain.regrid import resample
@@ -28,9 +29,11 @@ __version__ = version("xrain")
 _LAZY = {
     "check": "xrain.retrieval",
     "fetch_model": "xrain.models.store",
+    "from_scene": "xrain.io.scene",
     "list_models": "xrain.models.store",
     "load_model": "xrain.models.store",
     "open_l1c": "xrain.io.open",
+    "open_reference": "xrain.io.open",
     "resample": "xrain.regrid",
     "retrieve": "xrain.retrieval",
     "write_rain": "xrain.output",
@@ -40,11 +43,13 @@ __all__ = [
     "XrainError",
     "check",
     "fetch_model",
+    "from_scene",
     "get_sensor",
     "list_models",
     "list_sensors",
     "load_model",
     "open_l1c",
+    "open_reference",
     "resample",
     "retrieve",
     "write_rain",

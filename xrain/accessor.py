@@ -60,11 +60,17 @@ class RainAccessor:
         levels = QUANTILES if quantiles is None else quantiles
         return retrieve(self._ds, model, device=device, quantiles=levels, precision=precision)
 
-    def resample(self, area: Any, **options: Any) -> xr.Dataset:
-        """Bring the dataset onto an area; see :func:`xrain.resample`."""
+    def resample(self, area: Any, method: str = "nearest", **options: Any) -> xr.Dataset:
+        """Bring the dataset onto an area or another swath; see :func:`xrain.resample`."""
         from xrain.regrid import resample
 
-        return resample(self._ds, area, **options)
+        return resample(self._ds, area, method, **options)
+
+    def evaluate(self, reference: xr.Dataset, **options: Any) -> xr.Dataset:
+        """Score a retrieval; see :func:`xrain.evaluation.evaluate.evaluate`."""
+        from xrain.evaluation.evaluate import evaluate
+
+        return evaluate(self._ds, reference, **options)
 
     def plot(self, **options: Any) -> Any:
         """Draw a map; see :func:`xrain.plotting.plot_rain`."""

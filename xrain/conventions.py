@@ -105,6 +105,91 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
         "flag_values": [0, 1],
         "flag_meanings": "no_precipitation precipitation",
     },
+    "most_likely_precip": {
+        "standard_name": "lwe_precipitation_rate",
+        "long_name": "most likely surface precipitation rate",
+        "units": "mm h-1",
+    },
+    "precip_first_tercile": {
+        "standard_name": "lwe_precipitation_rate",
+        "long_name": "first tercile of the surface precipitation rate",
+        "units": "mm h-1",
+    },
+    "precip_second_tercile": {
+        "standard_name": "lwe_precipitation_rate",
+        "long_name": "second tercile of the surface precipitation rate",
+        "units": "mm h-1",
+    },
+    "convective_precip": {
+        "standard_name": "lwe_convective_precipitation_rate",
+        "long_name": "convective surface precipitation rate",
+        "units": "mm h-1",
+    },
+    "frozen_precip": {
+        "standard_name": "lwe_snowfall_rate",
+        "long_name": "frozen surface precipitation rate",
+        "units": "mm h-1",
+    },
+    "liquid_precip": {
+        "standard_name": "rainfall_rate",
+        "long_name": "liquid surface precipitation rate",
+        "units": "mm h-1",
+    },
+    "liquid_fraction": {"long_name": "liquid share of the surface precipitation", "units": "1"},
+    "estimated_surface_precip": {
+        "standard_name": "lwe_precipitation_rate",
+        "long_name": "precipitation rate extrapolated to the surface",
+        "units": "mm h-1",
+    },
+    "near_surface_precip": {
+        "standard_name": "lwe_precipitation_rate",
+        "long_name": "precipitation rate at the lowest level free of clutter",
+        "units": "mm h-1",
+    },
+    "surface_precip_uncertainty": {
+        "standard_name": "lwe_precipitation_rate standard_error",
+        "long_name": "standard error of the surface precipitation rate",
+        "units": "mm h-1",
+    },
+    "rain_water_path": {
+        "standard_name": "atmosphere_mass_content_of_liquid_precipitation",
+        "long_name": "rain water path",
+        "units": "kg m-2",
+    },
+    "cloud_water_path": {
+        "standard_name": "atmosphere_mass_content_of_cloud_liquid_water",
+        "long_name": "cloud liquid water path",
+        "units": "kg m-2",
+    },
+    "ice_water_path": {
+        "standard_name": "atmosphere_mass_content_of_cloud_ice",
+        "long_name": "ice water path",
+        "units": "kg m-2",
+    },
+    "precip_type": {
+        "long_name": "type of the precipitation; -1 is unknown",
+        "flag_values": [0, 1, 2, 3],
+        "flag_meanings": "no_precipitation stratiform convective other",
+    },
+    "precip_phase": {
+        "long_name": "phase of the precipitation near the surface; -1 is unknown or none",
+        "flag_values": [0, 1, 2],
+        "flag_meanings": "solid mixed liquid",
+    },
+    "surface_type": {"long_name": "surface type as the product has it; negative is missing"},
+    "pixel_status": {"long_name": "status of the retrieval as the product has it"},
+    "scan_quality": {"long_name": "quality of the scan; 0 is good"},
+    "freezing_level": {
+        "standard_name": "freezing_level_altitude",
+        "long_name": "height of 0 degrees Celsius",
+        "units": "m",
+    },
+    "quality_index": {"long_name": "quality index of the product", "units": "1"},
+    "probability_of_liquid": {
+        "long_name": "probability that precipitation is liquid",
+        "units": "1",
+    },
+    "band": {"long_name": "radar band"},
     RETRIEVAL_QUALITY: {
         "standard_name": "quality_flag",
         "long_name": "quality of the retrieval; 0 is good",

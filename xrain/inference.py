@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: the network over a swath of any length, in tiles that do not show.
+"""Arrays in, arrays out: a model over a swath of any length, in tiles that do not show.
 
 A tile begins on a multiple of the network's stride on the granule's own grid and carries a halo
 of the network's reach, so every way of cutting a swath gives the same numbers.
@@ -23,7 +23,7 @@ from xrain.sensors import Channel
 if TYPE_CHECKING:
     import torch
 
-    from xrain.models.unet import ConstellationUNet
+    from xrain.models.architecture import Architecture
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -81,12 +81,12 @@ def choose_device(device: str | None) -> str:
 
 
 class Engine:
-    """A network made ready for one channel list, one device and one set of quantiles.
+    """A model made ready for one channel list, one device and one set of quantiles.
 
     Parameters
     ----------
-    network : ConstellationUNet
-        The network.
+    network : Architecture
+        The network, or what stands in its place.
     channels : sequence of Channel
         Description of the channels, in the order of the last axis of ``tb``.
     quantiles : sequence of float
@@ -105,7 +105,7 @@ class Engine:
 
     def __init__(
         self,
-        network: ConstellationUNet,
+        network: Architecture,
         channels: Sequence[Channel],
         quantiles: Sequence[float],
         device: str = "cpu",
@@ -131,7 +131,7 @@ class Engine:
         self._quantiles = torch.tensor(list(quantiles), dtype=torch.float32, device=device)
         self._prior = None if prior is None else torch.tensor(list(prior), device=device)
         self._given_rain = given_rain
-        self._width = config.widths[0]
+        self._width = config.features
         self._tile_rows: int | None = None
 
     @property
@@ -155,7 +155,8 @@ class Engine:
         incidence, land : ndarray, shape (scan, pixel)
             Earth incidence angle in degrees and land fraction; NaN where unknown.
         strange : ndarray of bool, shape (scan, pixel)
-            Where the input is unlike the training data.
+            Where the input is unlike the training data; what the model itself finds strange is
+            added to it.
 
         Returns
         -------
@@ -205,6 +206,7 @@ class Engine:
         ----------
         tb : ndarray, shape (sample, channel)
         incidence, land, strange : ndarray, shape (sample,)
+            As for :meth:`swath`.
 
         Returns
         -------
@@ -222,6 +224,7 @@ class Engine:
             odd = np.zeros((n, size, size), bool)
             odd[:, centre, centre] = strange[part]
             out[:, part] = self._run(planes[0], planes[1], planes[2], odd)[:, :, centre, centre]
+            strange[part] = odd[:, centre, centre]
         return out
 
     def _rows_at_once(self, pixels: int) -> int:
@@ -238,19 +241,19 @@ class Engine:
         """Turn images (batch, row, pixel[, channel]) into planes (output, batch, row, pixel)."""
         import torch
 
-        from xrain.models.unet import stack_planes
-
         rows, pixels = tb.shape[1:3]
         pad = ((0, 0), (0, -rows % self.stride), (0, -pixels % self.stride))
         with torch.inference_mode(), _turn(self.device), _exact(self.device):
-            planes = stack_planes(
-                *(torch.from_numpy(_padded(x, pad)).to(self.device) for x in (tb, incidence, land))
+            images = (
+                torch.from_numpy(_padded(x, pad)).to(self.device) for x in (tb, incidence, land)
             )
             with torch.autocast(
                 self.device.split(":")[0], self.dtype, enabled=self.dtype != torch.float32
             ):
-                logits = self._network(planes)
-            logits = logits[:, :, :rows, :pixels].float().permute(0, 2, 3, 1)
+                logits, found = self._network.classify(*images)
+            logits = logits[:, :rows, :pixels].float()
+            if found is not None:
+                strange |= found[:, :rows, :pixels].cpu().numpy()
             odd = torch.from_numpy(strange).to(self.device)
             values = self.posterior(logits.reshape(-1, logits.shape[-1]), odd.reshape(-1))
             out: FloatArray = values.reshape(-1, *tb.shape[:3]).cpu().numpy()

@@ -394,7 +394,7 @@ def test_own_geometry_comes_before_the_remapped(data_dir, gmi):
 
 
 def test_two_radiometers_need_two_scenes(gmi, tmi):
-    with pytest.raises(InputError, match=r"GMI on GPM, TMI on TRMM.*MultiScene"):
+    with pytest.raises(InputError, match=r"GMI on GPM and TMI on TRMM.*MultiScene"):
         open_scene(gmi, tmi)
 
 

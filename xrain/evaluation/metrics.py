@@ -7,7 +7,6 @@ it has them.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from xrain.errors import XrainError
+from xrain.evaluation.library import library
 
 __all__ = [
     "bootstrap_intervals",
@@ -33,17 +32,6 @@ Scores = dict[str, Array]
 
 _SAMPLE = "sample"
 _BATCH = 2_000_000  # resampled values held at once
-
-
-def _library(module: str) -> Any:
-    """Import a module of ``scores`` when it is needed: it is an optional dependency."""
-    try:
-        return importlib.import_module(f"scores.{module}")
-    except ImportError as error:
-        raise XrainError(
-            "scores are computed by the package 'scores', which is not installed: "
-            "pip install 'xrain[evaluate]'"
-        ) from error
 
 
 def _labelled(*values: ArrayLike) -> list[xr.DataArray]:
@@ -73,16 +61,16 @@ def rate_scores(estimate: ArrayLike, truth: ArrayLike) -> Scores:
     XrainError
         If the package ``scores`` is not installed.
     """
-    library = _library("continuous")
-    pearson = _library("continuous.correlation").pearsonr
+    continuous = library("continuous")
+    pearson = library("continuous.correlation").pearsonr
     f, o = _labelled(estimate, truth)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
             "correlation": pearson(f, o, reduce_dims=_SAMPLE),
-            "rmse": library.rmse(f, o, reduce_dims=_SAMPLE),
-            "mae": library.mae(f, o, reduce_dims=_SAMPLE),
-            "bias": library.additive_bias(f, o, reduce_dims=_SAMPLE),
-            "relative_bias": library.multiplicative_bias(f, o, reduce_dims=_SAMPLE) - 1.0,
+            "rmse": continuous.rmse(f, o, reduce_dims=_SAMPLE),
+            "mae": continuous.mae(f, o, reduce_dims=_SAMPLE),
+            "bias": continuous.additive_bias(f, o, reduce_dims=_SAMPLE),
+            "relative_bias": continuous.multiplicative_bias(f, o, reduce_dims=_SAMPLE) - 1.0,
         }
     return {name: np.asarray(value.values, np.float64) for name, value in found.items()}
 
@@ -107,7 +95,7 @@ def event_scores(forecast: ArrayLike, event: ArrayLike) -> Scores:
         If the package ``scores`` is not installed.
     """
     f, o = _labelled(forecast, event)
-    table = _library("categorical").BinaryContingencyManager(f, o).transform(reduce_dims=_SAMPLE)
+    table = library("categorical").BinaryContingencyManager(f, o).transform(reduce_dims=_SAMPLE)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
             "pod": table.probability_of_detection(),
@@ -139,12 +127,12 @@ def probability_scores(probability: ArrayLike, event: ArrayLike) -> Scores:
     XrainError
         If the package ``scores`` is not installed.
     """
-    library = _library("probability")
+    probabilistic = library("probability")
     p, o = _labelled(probability, event)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
-            "auc": library.roc_auc(p, o, reduce_dims=_SAMPLE),
-            "brier": library.brier_score(p, o, reduce_dims=_SAMPLE),
+            "auc": probabilistic.roc_auc(p, o, reduce_dims=_SAMPLE),
+            "brier": probabilistic.brier_score(p, o, reduce_dims=_SAMPLE),
         }
     return {name: np.asarray(value.values, np.float64) for name, value in found.items()}
 

@@ -15,7 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Spectra", "coherence", "effective_resolution", "swath_spectra"]
+__all__ = [
+    "WAVELENGTHS",
+    "Spectra",
+    "coherence",
+    "coherence_of_sums",
+    "effective_resolution",
+    "pixel_spacing",
+    "resolved_wavelength",
+    "spectral_sums",
+    "swath_spectra",
+]
 
 Array = NDArray[np.float64]
 
@@ -27,6 +37,9 @@ INSIDE = 0.9
 """Share of a stretch that must lie within the mask."""
 
 BINS_PER_OCTAVE = 3
+WAVELENGTHS: Array = 2.0 ** (np.arange(3, 37) / BINS_PER_OCTAVE)
+"""Middles of the classes of wavelength in km, 2 to 4096."""
+
 COHERENT = float(np.sqrt(0.5))
 EARTH_RADIUS = 6371.0  # km, mean
 
@@ -127,6 +140,53 @@ def _distance(lat: Array, lon: Array) -> Array:
     return np.asarray(2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1))))
 
 
+def pixel_spacing(latitude: Array, longitude: Array) -> tuple[float, float]:
+    """Median distance in km of neighbours along the track and along the scan; NaN if unknown."""
+    lat, lon = np.asarray(latitude, float), np.asarray(longitude, float)
+    steps = (_distance(lat.T, lon.T), _distance(lat, lon))
+    known = [s[np.isfinite(s)] for s in steps]
+    along, across = (float(np.median(k)) if k.size else float("nan") for k in known)
+    return along, across
+
+
+def spectral_sums(spectra: Spectra) -> Array:
+    """Add components up by wavelength, so that the spectra of many swaths add up.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        From :func:`swath_spectra`.
+
+    Returns
+    -------
+    ndarray, shape (5, wavelength)
+        Power of the estimate and of the truth, real and imaginary part of the cross power, and
+        the number of components, at :data:`WAVELENGTHS`.
+    """
+    first = round(np.log2(WAVELENGTHS[0]) * BINS_PER_OCTAVE)
+    octave = np.round(np.log2(np.maximum(spectra.wavelength, 1e-6)) * BINS_PER_OCTAVE) - first
+    index = np.clip(octave, 0, WAVELENGTHS.size - 1).astype(np.intp)
+    parts = (
+        spectra.estimate, spectra.truth, spectra.cross.real, spectra.cross.imag,
+        np.ones(index.size),
+    )  # fmt: skip
+    return np.stack([np.bincount(index, w, WAVELENGTHS.size) for w in parts])
+
+
+def coherence_of_sums(sums: Array) -> Array:
+    """Coherence at :data:`WAVELENGTHS`, 0 to 1; NaN where there is no power.
+
+    Parameters
+    ----------
+    sums : ndarray, shape (..., 5, wavelength)
+        From :func:`spectral_sums`.
+    """
+    estimate, truth, real, imaginary, _ = np.moveaxis(sums, -2, 0)
+    known = (estimate > 0) & (truth > 0)
+    power = np.sqrt(np.where(known, estimate * truth, 1.0))
+    return np.asarray(np.where(known, np.hypot(real, imaginary) / power, np.nan))
+
+
 def coherence(spectra: Spectra) -> tuple[Array, Array]:
     """Coherence by wavelength.
 
@@ -141,15 +201,9 @@ def coherence(spectra: Spectra) -> tuple[Array, Array]:
         Rising wavelengths in km (three to the octave) that have any power, and the coherence
         there, 0 to 1.
     """
-    octave = np.round(np.log2(np.maximum(spectra.wavelength, 1e-6)) * BINS_PER_OCTAVE)
-    steps, index = np.unique(octave, return_inverse=True)
-    power = [np.bincount(index, w, steps.size) for w in (spectra.estimate, spectra.truth)]
-    cross = np.bincount(index, spectra.cross.real, steps.size) + 1j * np.bincount(
-        index, spectra.cross.imag, steps.size
-    )
-    known = (power[0] > 0) & (power[1] > 0)
-    value = np.abs(cross[known]) / np.sqrt(power[0][known] * power[1][known])
-    return 2.0 ** (steps[known] / BINS_PER_OCTAVE), value
+    value = coherence_of_sums(spectral_sums(spectra))
+    known = np.isfinite(value)
+    return WAVELENGTHS[known], value[known]
 
 
 def effective_resolution(spectra: Spectra) -> float:
@@ -158,7 +212,13 @@ def effective_resolution(spectra: Spectra) -> float:
     NaN where there is no such wavelength or nothing to measure; the shortest wavelength that the
     sampling carries where the coherence never falls so low.
     """
-    wavelength, value = coherence(spectra)
+    return resolved_wavelength(coherence_of_sums(spectral_sums(spectra)))
+
+
+def resolved_wavelength(coherence: Array) -> float:
+    """Effective resolution in km from the coherence at :data:`WAVELENGTHS`, NaN where unknown."""
+    known = np.isfinite(coherence)
+    wavelength, value = WAVELENGTHS[known], coherence[known]
     low = np.flatnonzero(value < COHERENT)
     if not wavelength.size or (low.size and low[-1] == wavelength.size - 1):
         return float("nan")

@@ -1,4 +1,4 @@
-"""The xarray engine ``gpm-l1c``."""
+"""The xarray engines ``gpm-l1c`` and ``gpm-l2``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,42 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-_NAME = re.compile(r"^1C(-R)?\..+\.(HDF5|h5|nc4?)$", re.IGNORECASE)
+
+class _GranuleEntrypoint(BackendEntrypoint):
+    """What the engines share: groups as a tree, files known by the archive's names."""
+
+    url = "https://gpm.nasa.gov/data"
+    supports_groups = True
+    name: ClassVar[re.Pattern[str]]
+
+    def open_datatree(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+    ) -> xr.DataTree:
+        """Open the swath groups as a tree."""
+        groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables)
+        return xr.DataTree.from_dict(groups)
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the name is one that the archive gives to such granules."""
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            return False
+        return bool(self.name.match(os.path.basename(os.fspath(filename_or_obj))))
 
 
-class L1CBackendEntrypoint(BackendEntrypoint):
+class L1CBackendEntrypoint(_GranuleEntrypoint):
     """Open GPM level 1C granules with ``xarray.open_dataset(path, engine="gpm-l1c")``."""
 
     description = "GPM level 1C radiometer granules: every channel on one grid"
-    url = "https://gpm.nasa.gov/data"
+    name = re.compile(r"^1C(-R)?\..+\.(HDF5|h5|nc4?)$", re.IGNORECASE)
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
         "drop_variables",
         "swath",
         "coregistration",
     )
-    supports_groups = True
 
     def open_dataset(
         self,
@@ -58,21 +79,44 @@ class L1CBackendEntrypoint(BackendEntrypoint):
         }
         return {"/": root, **groups}
 
-    def open_datatree(
+
+class L2BackendEntrypoint(_GranuleEntrypoint):
+    """Open GPM rain granules with ``xarray.open_dataset(path, engine="gpm-l2")``."""
+
+    description = "GPM rain granules: 2A GPROF, 2A DPR, Ku, Ka and PR, 2B CORRA, half-hourly IMERG"
+    name = re.compile(
+        r"^(2[AB](-CLIM|-CS-[^.]+)?|3B-HHR(-[EL])?)\..+\.(HDF5|h5|nc4?|RT-H5)$", re.IGNORECASE
+    )
+    open_dataset_parameters: ClassVar[tuple[str, ...]] = (
+        "filename_or_obj",
+        "drop_variables",
+        "swath",
+    )
+
+    def open_dataset(
         self,
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-    ) -> xr.DataTree:
-        """Open the swath groups as a tree."""
-        groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables)
-        return xr.DataTree.from_dict(groups)
+        swath: str | None = None,
+    ) -> xr.Dataset:
+        """Open one swath group, or the grid; see :func:`xrain.open_reference`."""
+        from xrain.io.reference import open_group
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether the name is one that the archive gives to level 1C granules."""
-        if not isinstance(filename_or_obj, str | os.PathLike):
-            return False
-        return bool(_NAME.match(os.path.basename(os.fspath(filename_or_obj))))
+        return _drop(open_group(filename_or_obj, swath), drop_variables)
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open every swath group, under ``/FS``, ``/HS`` and so on."""
+        from xrain.io.reference import group_dataset, read_reference
+
+        granule = read_reference(filename_or_obj)
+        groups = {f"/{n}": _drop(group_dataset(granule, n), drop_variables) for n in granule.groups}
+        return {"/": xr.Dataset(attrs=granule.attributes), **groups}
 
 
 def _drop(dataset: xr.Dataset, names: str | Iterable[str] | None) -> xr.Dataset:

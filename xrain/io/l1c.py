@@ -127,8 +127,10 @@ class Granule:
 
 
 @contextmanager
-def open_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Open an HDF5 file, or say clearly why not."""
+def open_file(
+    path: str | os.PathLike[str], wanted: str = "A GPM L1C granule (1C*.HDF5 or .nc)"
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file, or say clearly why not, and what is `wanted` instead."""
     path = _path(path)
     if not os.path.exists(path):
         raise FileFormatError(f"{path}: no such file")
@@ -139,7 +141,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except PermissionError as error:
         raise FileFormatError(f"{path}: no right to read the file") from error
     except OSError as error:
-        raise FileFormatError(f"{path}: {_why_unreadable(path, error)}") from error
+        raise FileFormatError(f"{path}: {_why_unreadable(path, error, wanted)}") from error
     with file:
         yield file
 
@@ -153,14 +155,14 @@ def _path(path: Any) -> str:
         ) from error
 
 
-def _why_unreadable(path: str, error: OSError) -> str:
+def _why_unreadable(path: str, error: OSError, wanted: str) -> str:
     with open(path, "rb") as stream:
         magic = stream.read(8)
     if magic == b"\x89HDF\r\n\x1a\n":
         return f"the HDF5 file is truncated or damaged ({error}); fetch it again"
     kind = "empty" if not magic else "not an HDF5 file"
     hint = "; unpack it first" if magic[:2] == b"\x1f\x8b" else ""
-    return f"the file is {kind}{hint}. A GPM L1C granule (1C*.HDF5 or .nc) is needed"
+    return f"the file is {kind}{hint}. {wanted} is needed"
 
 
 def text(value: object) -> str:
@@ -360,7 +362,7 @@ def _incidence_index(file: h5py.File, group: str, rows: slice) -> Array | None:
 def read_time(file: h5py.File, group: str, rows: slice) -> npt.NDArray[np.datetime64]:
     """Scan time in UTC to the millisecond, NaT where the date is missing."""
     base = f"{group}/ScanTime"
-    scans = file[f"{group}/{TB_FIELD}"][rows, :0].shape[0]
+    scans = file[f"{group}/{LATITUDE_FIELD}"][rows, :0].shape[0]
     if f"{base}/Year" not in file:
         return np.full(scans, np.datetime64("NaT", "ns"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -14,9 +13,6 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from xarray.backends import BackendArray, CachingFileManager
-from xarray.backends.locks import HDF5_LOCK
-from xarray.core import indexing
 
 from xrain.conventions import (
     ATTRIBUTES,
@@ -32,23 +28,21 @@ from xrain.conventions import (
     TB,
     TIME,
 )
-from xrain.errors import FileFormatError, InputError
+from xrain.errors import InputError
 from xrain.geometry import Match, Window, align, match_nearest, source_rows
 from xrain.io import l1c
 from xrain.io.l1c import Granule, GroupLayout
+from xrain.io.lazy import FileReader, LazyArray, chunk_scans, lazy_variable
 from xrain.sensors import Channel
 from xrain.smoothing import smooth_onto
 
 Array = npt.NDArray[Any]
 Coregistration = Literal["nearest", "gaussian"]
 
-CHUNK_SCANS = 512
-"""Scans of a Dask chunk by default, rounded up to whole chunks of the file."""
-
 _KEPT_MATCHES = 8
 
 
-class SwathSource:
+class SwathSource(FileReader):
     """Reads a granule's scans on the grid of one of its groups; travels between processes.
 
     Parameters
@@ -64,10 +58,10 @@ class SwathSource:
     def __init__(self, granule: Granule, reference: str, coregistration: Coregistration) -> None:
         if coregistration not in ("nearest", "gaussian"):
             raise InputError(f"coregistration is {coregistration!r}; it is 'nearest' or 'gaussian'")
+        super().__init__(granule.path)
         self.granule = granule
         self.reference = granule.group(reference)
         self.coregistration = coregistration
-        self._manager = CachingFileManager(h5py.File, os.path.abspath(granule.path), mode="r")
         self._reset()
 
     def _reset(self) -> None:
@@ -80,21 +74,6 @@ class SwathSource:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._manager.close()
-
-    def read(self, reader: Callable[..., Array], group: str, *args: Any) -> Array:
-        """Call one of the readers of :mod:`xrain.io.l1c` on the open file."""
-        try:
-            with HDF5_LOCK, self._manager.acquire_context(needs_lock=False) as file:
-                return reader(file, group, *args)
-        except (OSError, zlib.error) as error:
-            raise FileFormatError(
-                f"{self.granule.path}: {group} cannot be read, the file is damaged or gone "
-                f"({error}); fetch it again"
-            ) from error
 
     def positions(self, group: GroupLayout, rows: slice) -> Window:
         """Positions of some scans of a group."""
@@ -198,61 +177,6 @@ def _as_slice(index: list[int]) -> slice | list[int]:
     return index
 
 
-class LazyArray(BackendArray):
-    """An array of a granule that is read when it is indexed.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        First axis: scans.
-    dtype : numpy dtype
-        Type of the values.
-    read : callable
-        ``read(rows)``, or ``read(rows, indices of the last axis)`` where `by_last` is true.
-    by_last : bool
-        Whether the last axis can be read in part.
-    """
-
-    def __init__(
-        self, shape: tuple[int, ...], dtype: npt.DTypeLike, read: Callable[..., Array],
-        by_last: bool = False,
-    ) -> None:  # fmt: skip
-        self.shape = shape
-        self.dtype = np.dtype(dtype)
-        self._read = read
-        self._by_last = by_last
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Array:
-        out: Array = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._get
-        )
-        return out
-
-    def _get(self, key: tuple[int | slice, ...]) -> Array:
-        rows, first = _enclose(key[0], self.shape[0])
-        rest = list(key[1:])
-        if self._by_last:
-            last = np.arange(self.shape[-1])[rest[-1]]
-            values = self._read(rows, [int(i) for i in np.atleast_1d(last)])
-            rest[-1] = slice(None) if last.ndim else 0
-        else:
-            values = self._read(rows)
-        out: Array = values[(first, *rest)]
-        return out
-
-
-def _enclose(key: int | slice, size: int) -> tuple[slice, int | slice]:
-    """Rows to read for an index, and the index to apply to what was read."""
-    if not isinstance(key, slice):
-        row = int(key) % size
-        return slice(row, row + 1), 0
-    picked = range(size)[key]
-    if len(picked) == 0:
-        return slice(0, 0), slice(None)
-    low, high = min(picked[0], picked[-1]), max(picked[0], picked[-1])
-    return slice(low, high + 1), slice(None, None, key.step)
-
-
 def open_swath(
     path: str | os.PathLike[str],
     *,
@@ -314,19 +238,19 @@ def swath_dataset(
     """Build the lazy dataset of a granule on the grid of its group `reference`."""
     source = SwathSource(granule, reference, coregistration)
     group = source.reference
-    chunks = {SCAN: _chunk_scans(group)}
+    chunks = {SCAN: chunk_scans(group.chunk_scans, group.scans)}
     grid = (group.scans, group.pixels)
     layouts = list(granule.groups.values())
     count = len(granule.channels)
 
-    data = {TB: _variable((SCAN, PIXEL, CHANNEL), LazyArray(
+    data = {TB: lazy_variable((SCAN, PIXEL, CHANNEL), LazyArray(
         (*grid, count), np.float32, source.tb, by_last=True), TB, chunks)}  # fmt: skip
     if any(l1c.QUALITY_FIELD in g.fields for g in layouts):
         array = LazyArray((*grid, len(layouts)), np.int8, source.quality, by_last=True)
-        data[QUALITY] = _variable((SCAN, PIXEL, SWATH), array, QUALITY, chunks)
+        data[QUALITY] = lazy_variable((SCAN, PIXEL, SWATH), array, QUALITY, chunks)
     if l1c.GLINT_FIELD in group.fields:
         array = LazyArray(grid, np.float32, partial(source.field, l1c.GLINT_FIELD))
-        data["sun_glint_angle"] = _variable((SCAN, PIXEL), array, "sun_glint_angle", chunks)
+        data["sun_glint_angle"] = lazy_variable((SCAN, PIXEL), array, "sun_glint_angle", chunks)
     data |= _reference_fields(source, grid, chunks)
 
     coords = _coordinates(source, grid, chunks)
@@ -340,24 +264,6 @@ def swath_dataset(
     return out
 
 
-def _chunk_scans(group: GroupLayout) -> int:
-    """Count the scans of a Dask chunk: whole chunks of the file, cutting across them is slow."""
-    step = max(min(group.chunk_scans, group.scans), 1)
-    return max(min(-(-CHUNK_SCANS // step) * step, group.scans), 1)
-
-
-def _variable(
-    dims: tuple[str, ...], array: LazyArray, name: str, chunks: dict[str, int]
-) -> xr.Variable:
-    full = {d: chunks.get(d, n) for d, n in zip(dims, array.shape, strict=True)}
-    return xr.Variable(
-        dims,
-        indexing.LazilyIndexedArray(array),
-        ATTRIBUTES[name],
-        {"preferred_chunks": full},
-    )
-
-
 def _reference_fields(
     source: SwathSource, grid: tuple[int, int], chunks: dict[str, int]
 ) -> dict[str, xr.Variable]:
@@ -366,11 +272,11 @@ def _reference_fields(
     for name, field in l1c.PIXEL_FIELDS.items():
         if field in fields:
             array = LazyArray(grid, np.float32, partial(source.field, field))
-            out[name] = _variable((SCAN, PIXEL), array, name, chunks)
+            out[name] = lazy_variable((SCAN, PIXEL), array, name, chunks)
     for name, field in l1c.SCAN_FIELDS.items():
         if field in fields:
             array = LazyArray(grid[:1], np.float32, partial(source.field, field))
-            out[name] = _variable((SCAN,), array, name, chunks)
+            out[name] = lazy_variable((SCAN,), array, name, chunks)
     return out
 
 
@@ -379,7 +285,7 @@ def _coordinates(
 ) -> dict[str, xr.Variable]:
     group = source.reference
     out = {
-        name: _variable(
+        name: lazy_variable(
             (SCAN, PIXEL), LazyArray(grid, np.float32, partial(source.field, field)), name, chunks
         )
         for name, field in ((LATITUDE, l1c.LATITUDE_FIELD), (LONGITUDE, l1c.LONGITUDE_FIELD))
@@ -389,7 +295,7 @@ def _coordinates(
     if all(l1c.INCIDENCE_FIELD in g.fields for g in source.granule.groups.values()):
         shape = (*grid, len(source.granule.channels))
         array = LazyArray(shape, np.float32, source.incidence, by_last=True)
-        out[INCIDENCE] = _variable((SCAN, PIXEL, CHANNEL), array, INCIDENCE, chunks)
+        out[INCIDENCE] = lazy_variable((SCAN, PIXEL, CHANNEL), array, INCIDENCE, chunks)
     return out
 
 

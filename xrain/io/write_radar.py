@@ -19,13 +19,13 @@ from numpy.typing import ArrayLike
 from xrain.atomic import replacing
 from xrain.errors import InputError
 from xrain.io.l1c_layout import AnyArray, GranuleFacts, headers, pvl
+from xrain.io.reference_layout import NO_PHASE, NO_RAIN, PHASE_STEP, TYPE_STEP
 from xrain.io.write import scan_time, stamped
 from xrain.sensors import Sensor
 
 __all__ = ["RadarSwath", "write_2a_radar"]
 
 _FILLS = {"f4": -9999.9, "f8": -9999.9, "i4": -9999, "i2": -9999, "i1": -99, "u1": 255}
-_NO_RAIN = -1111  # the archive's code for a rain type where it does not rain
 
 # name: type, dimensions, units; nfreq stands for Ku and Ka and is missing for PR
 _LAYOUT: dict[str, tuple[str, str, str | None]] = {
@@ -157,21 +157,21 @@ def write_2a_radar(
 def _arrays(swath: RadarSwath, time: AnyArray, frequencies: int) -> dict[str, AnyArray]:
     rate = np.asarray(swath.rate, np.float64)
     seen, wet = np.isfinite(rate), np.nan_to_num(rate) > 0
-    kind = np.where(np.asarray(swath.convective) >= 0.5, 20_000_000, 10_000_000)
+    kind = TYPE_STEP * np.where(np.asarray(swath.convective) >= 0.5, 2, 1)
     quality = np.where(seen, 0, 2)
     values: dict[str, ArrayLike] = {
         "Latitude": swath.latitude,
         "Longitude": swath.longitude,
         "sunLocalTime": swath.sun_local_time,
-        "CSF/typePrecip": np.where(wet, kind, np.where(seen, _NO_RAIN, _FILLS["i4"])),
-        "CSF/qualityTypePrecip": np.where(wet, 1, np.where(seen, _NO_RAIN, _FILLS["i4"])),
+        "CSF/typePrecip": np.where(wet, kind, np.where(seen, NO_RAIN, _FILLS["i4"])),
+        "CSF/qualityTypePrecip": np.where(wet, 1, np.where(seen, NO_RAIN, _FILLS["i4"])),
         "FLG/qualityData": np.where(seen, 0, 1),
         "FLG/qualityFlag": _per_frequency(quality, frequencies),
         "PRE/flagPrecip": np.where(seen, wet, _FILLS["i4"]),
         "PRE/landSurfaceType": np.where(np.asarray(swath.land) > 0.5, 100, 0),
         "PRE/localZenithAngle": _per_frequency(np.asarray(swath.zenith_angle), frequencies),
         "SLV/phaseNearSurface": np.where(
-            wet, np.where(np.asarray(swath.freezing_level) > 0, 200, 100), 255
+            wet, PHASE_STEP * np.where(np.asarray(swath.freezing_level) > 0, 2, 1), NO_PHASE
         ),
         "SLV/precipRateESurface": rate,
         "SLV/precipRateNearSurface": rate,

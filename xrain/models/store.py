@@ -32,7 +32,7 @@ from xrain.models.registry import CARD_FILE, Artefact, ModelEntry, Registry, sha
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xrain.models.unet import ConstellationUNet
+    from xrain.models.architecture import Architecture
 
 __all__ = [
     "Model",
@@ -81,14 +81,14 @@ class Model:
     ----------
     card : ModelCard
         What it is.
-    network : torch.nn.Module
-        The network in float32 on the CPU.
+    network : Architecture
+        The network, or the inversion with its database, in float32 on the CPU.
     reference : str or None
         What :func:`load_model` takes to load the same again in another process.
     """
 
     card: ModelCard
-    network: ConstellationUNet
+    network: Architecture
     reference: str | None = None
 
 
@@ -196,7 +196,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     FetchError
         If its files must be fetched and cannot be.
     """
-    from xrain.models.unet import load_network
+    from xrain.models.architecture import build_network
 
     files, reference = _files(name)
     card = ModelCard.read(files.card)
@@ -204,7 +204,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     for path, sha256 in zip(files.weights, card.sha256s.values(), strict=True):
         tensors |= _read_tensors(path, sha256)
     try:
-        network = load_network(card.architecture, tensors)
+        network = build_network(card.architecture, tensors)
     except ModelError as error:
         raise ModelError(f"{card.id} ({files.card.parent}): {error}") from error
     return Model(card, network, reference)

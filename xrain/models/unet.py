@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from xrain.errors import ModelError
+from xrain.models.architecture import Classifier
 from xrain.sensors import Channel
 
 AUXILIARY = ("incidence", "land")
@@ -94,6 +95,11 @@ class UNetConfig:
     def classes(self) -> int:
         """Number of classes, the dry one included."""
         return len(self.edges)
+
+    @property
+    def features(self) -> int:
+        """Features of the finest grid."""
+        return self.widths[0]
 
     @property
     def stride(self) -> int:
@@ -348,7 +354,7 @@ class ConstellationUNet(nn.Module):
         return FoldedUNet(self, near, own)
 
 
-class FoldedUNet(nn.Module):
+class FoldedUNet(Classifier):
     """The network for one channel list."""
 
     def __init__(self, network: ConstellationUNet, near: Tensor, own: Tensor) -> None:
@@ -367,6 +373,10 @@ class FoldedUNet(nn.Module):
         own = self.own(expand(planes.permute(0, 2, 3, 1)))
         out: Tensor = self.trunk(self.stem(planes), own, neighbours(planes))[0]
         return out
+
+    def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, None]:
+        """Run the network on an image; it cannot tell what is strange to it."""
+        return self(stack_planes(tb, incidence, land)).permute(0, 2, 3, 1), None
 
 
 def stack_planes(tb: Tensor, incidence: Tensor, land: Tensor) -> Tensor:

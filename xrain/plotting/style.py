@@ -27,6 +27,15 @@ RAIN_COLORS: Final = (
 """One colour for each class. Lightness falls all the way in CIELAB, so that the order survives
 every kind of colour blindness and a black-and-white print."""
 
+PROBABILITY_EDGES: Final = tuple(k / 10 for k in range(11))
+"""Edges of the classes of a probability."""
+
+PROBABILITY_COLORS: Final = (
+    "#ffffd9", "#eff9b5", "#cfecb3", "#97d6b9", "#5dc0c0",
+    "#31a6c2", "#1f80b8", "#2355a4", "#22318d", "#081d58",
+)  # fmt: skip
+"""Ten steps of YlGnBu (Cynthia Brewer, colorbrewer2.org)."""
+
 DRY_COLOR: Final = "#ffffff"
 """Observed and below the first class."""
 
@@ -96,12 +105,11 @@ def rain_style(label: str) -> Style:
 
 def probability_style(label: str) -> Style:
     """Ten classes of probability."""
-    import matplotlib as mpl
-    from matplotlib.colors import BoundaryNorm
+    from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    edges = np.linspace(0, 1, 11)
-    cmap = mpl.colormaps["YlGnBu"].resampled(10).with_extremes(bad=(0, 0, 0, 0))
-    return Style(cmap, BoundaryNorm(edges, 10), label, tuple(edges[::2]))
+    colors = ListedColormap(PROBABILITY_COLORS, name="xrain_probability")
+    cmap = colors.with_extremes(bad=(0, 0, 0, 0))
+    return Style(cmap, BoundaryNorm(PROBABILITY_EDGES, 10), label, PROBABILITY_EDGES[::2])
 
 
 def continuous_style(values: xr.DataArray, name: str) -> Style:

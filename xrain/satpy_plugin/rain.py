@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from satpy.readers.core.file_handlers import BaseFileHandler
-from satpy.readers.core.yaml_reader import FileYAMLReader
 
 from xrain.conventions import (
     LATITUDE,
@@ -25,48 +24,29 @@ from xrain.conventions import (
     TIME,
 )
 from xrain.errors import FileFormatError, InputError
-from xrain.satpy_plugin.reader import end_from_name
-from xrain.sensors import find_sensor, list_sensors
-
-Info = dict[str, Any]
+from xrain.satpy_plugin.base import (
+    PROVENANCE,
+    QUALITY_FILL,
+    GranuleReader,
+    Info,
+    dated,
+    platform_attributes,
+    quantile_name,
+)
 
 _POSITIONS: Final = (LONGITUDE, LATITUDE)
-_PROVENANCE: Final = ("model", "model_version", "model_sha256", "granule", "source", "simulated")
-_QUALITY_FILL: Final = 255
-"""What resampling puts beyond the swath; no flags add up to it, since no flag is 128."""
 
 
-class RainReader(FileYAMLReader):  # type: ignore[misc]
+class RainReader(GranuleReader):
     """Reader of the rain of one radiometer.
 
     Satpy joins what the files of a Scene have in common, so they must be alike.
     """
 
-    def __init__(self, config_dict: Info, *args: Any, **kwargs: Any) -> None:
-        config_dict["reader"]["sensors"] = [name.lower() for name in list_sensors()]
-        super().__init__(config_dict, *args, **kwargs)
-
-    def filter_filenames_by_info(
-        self, filename_items: Iterable[tuple[str, Info]]
-    ) -> Iterator[tuple[str, Info]]:
-        """Keep files that overlap the wanted times, as far as their names tell."""
-        yield from super().filter_filenames_by_info((f, _dated(i)) for f, i in filename_items)
-
-    def create_filehandlers(
-        self, filenames: Iterable[str], fh_kwargs: Info | None = None
-    ) -> dict[str, list[RainFileHandler]]:
-        """Open the files; InputError if they are of different radiometers or quantiles."""
-        created: dict[str, list[RainFileHandler]] = super().create_filehandlers(
-            filenames, fh_kwargs
-        )
-        kinds = {h.kind for handlers in self.file_handlers.values() for h in handlers}
-        if len(kinds) > 1:
-            found = "; ".join(sorted(kinds))
-            raise InputError(
-                f"a Scene holds rain of one radiometer with the same quantiles, these files have "
-                f"{found}: make a Scene for each"
-            )
-        return created
+    unlike = (
+        "a Scene holds rain of one radiometer with the same quantiles, these files have "
+        "{found}: make a Scene for each"
+    )
 
 
 class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
@@ -88,7 +68,7 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
     """
 
     def __init__(self, filename: Any, filename_info: Info, filetype_info: Info) -> None:
-        super().__init__(filename, _dated(filename_info), filetype_info)
+        super().__init__(filename, dated(filename_info), filetype_info)
         self._path = os.fspath(filename)
         try:
             with xr.open_dataset(self._path, engine="h5netcdf") as ds:
@@ -156,20 +136,14 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
     @cached_property
     def _attributes(self) -> Info:
         header = self._header
-        out: Info = {k: header[k] for k in _PROVENANCE if k in header}
-        if name := header.get("sensor"):
-            out["sensor"] = name.lower()
-        if platform := header.get("platform"):
-            sensor = find_sensor(name) if name else None
-            out["platform_name"] = sensor.platforms.get(platform, platform) if sensor else platform
-        if "orbit" in header:
-            out |= dict.fromkeys(("orbit", "start_orbit", "end_orbit"), int(header["orbit"]))
-        return out
+        orbit = int(header["orbit"]) if "orbit" in header else None
+        common = platform_attributes(header.get("sensor"), header.get("platform"), orbit)
+        return {**{k: header[k] for k in PROVENANCE if k in header}, **common}
 
     @cached_property
     def _quantiles(self) -> dict[str, int]:
         """Place of every quantile by the name of its dataset."""
-        return {_quantile_name(q): i for i, q in enumerate(self._levels)}
+        return {quantile_name(q): i for i, q in enumerate(self._levels)}
 
     @cached_property
     def _data(self) -> xr.Dataset:
@@ -207,20 +181,9 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
         else:
             array = self._data[name]
         if name == RETRIEVAL_QUALITY:
-            attrs = {"_FillValue": np.uint8(_QUALITY_FILL)}
+            attrs = {"_FillValue": np.uint8(QUALITY_FILL)}
         attrs = {"name": name, **array.attrs, **attrs, **self._attributes}
         return xr.DataArray(array.data, dims=("y", "x")[: array.ndim], attrs=attrs)
-
-
-def _dated(info: Info) -> Info:
-    """Add the end to what the name of an archive's granule tells."""
-    return {**info, "end_time": end_from_name(info)} if "end_clock" in info else info
-
-
-def _quantile_name(level: float) -> str:
-    """Name of a quantile: 0.05 is ``surface_precip_q05``, 0.975 is ``surface_precip_q97.5``."""
-    whole, point, rest = f"{100 * level:.10g}".partition(".")
-    return f"{SURFACE_PRECIP}_q{whole:0>2}{point}{rest}"
 
 
 def _to_datetime(time: npt.NDArray[np.datetime64]) -> dt.datetime:

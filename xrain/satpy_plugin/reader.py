@@ -19,7 +19,6 @@ import numpy.typing as npt
 import xarray as xr
 from dask.base import tokenize
 from satpy.readers.core.file_handlers import BaseFileHandler
-from satpy.readers.core.yaml_reader import FileYAMLReader
 from satpy.readers.pmw_channels_definitions import FrequencyDoubleSideBand, FrequencyRange
 
 from xrain.conventions import (
@@ -33,14 +32,12 @@ from xrain.conventions import (
     TB,
     TIME,
 )
-from xrain.errors import InputError
 from xrain.io.l1c import INCIDENCE_FIELD, open_file, read_granule
 from xrain.io.swath import open_group
-from xrain.sensors import Channel, list_sensors
+from xrain.satpy_plugin.base import GranuleReader, Info, end_from_name, platform_attributes
+from xrain.sensors import Channel
 
 _LOG = logging.getLogger(__name__)
-
-Info = dict[str, Any]
 
 FILE_TYPES: Final = ["gpm_1c", "gpm_1c_r"]
 """Where Satpy looks for a dataset, the product in its own geometry first."""
@@ -50,36 +47,23 @@ _REFERENCE_FIELDS: Final = ("sun_glint_angle", "sun_local_time")
 _SATPY_ONLY: Final = ("file_type", "coordinates")
 
 
-class L1CReader(FileYAMLReader):  # type: ignore[misc]
+class L1CReader(GranuleReader):
     """Reader of one radiometer's granules.
 
     Satpy joins what the files of a Scene have in common, so they must come from one instrument
     on one satellite.
     """
 
-    def __init__(self, config_dict: Info, *args: Any, **kwargs: Any) -> None:
-        config_dict["reader"]["sensors"] = [name.lower() for name in list_sensors()]
-        super().__init__(config_dict, *args, **kwargs)
-
-    def filter_filenames_by_info(
-        self, filename_items: Iterable[tuple[str, Info]]
-    ) -> Iterator[tuple[str, Info]]:
-        """Keep files that overlap the wanted times; past midnight they end on the next day."""
-        dated = ((f, {**info, "end_time": end_from_name(info)}) for f, info in filename_items)
-        yield from super().filter_filenames_by_info(dated)
+    unlike = (
+        "a Scene holds granules of one radiometer, these are of {found}: make a Scene "
+        "for each, or a MultiScene with group_keys=('start_time', 'platform_shortname')"
+    )
 
     def create_filehandlers(
         self, filenames: Iterable[str], fh_kwargs: Info | None = None
     ) -> dict[str, list[L1CFileHandler]]:
         """Open the files; InputError if they are of different radiometers."""
-        created: dict[str, list[L1CFileHandler]] = super().create_filehandlers(filenames, fh_kwargs)
-        radiometers = {h.radiometer for handlers in self.file_handlers.values() for h in handlers}
-        if len(radiometers) > 1:
-            found = ", ".join(sorted(f"{sensor} on {on}" for sensor, on in radiometers))
-            raise InputError(
-                f"a Scene holds granules of one radiometer, these are of {found}: make a Scene "
-                "for each, or a MultiScene with group_keys=('start_time', 'platform_shortname')"
-            )
+        created = super().create_filehandlers(filenames, fh_kwargs)
         for kind, handlers in self.file_handlers.items():
             self.file_handlers[kind] = _newest(handlers)
         return created
@@ -120,9 +104,9 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
         return found or end_from_name(self.filename_info)
 
     @property
-    def radiometer(self) -> tuple[str, str]:
+    def kind(self) -> str:
         """Instrument and satellite."""
-        return self.granule.sensor.name, self.granule.platform
+        return f"{self.granule.sensor.name} on {self.granule.platform}"
 
     @property
     def sensor_names(self) -> set[str]:
@@ -132,15 +116,9 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
     @cached_property
     def _attributes(self) -> Info:
         granule = self.granule
-        orbit = granule.orbit
-        return {
-            "platform_name": granule.sensor.platforms.get(granule.platform, granule.platform),
-            "sensor": granule.sensor.name.lower(),
-            "orbit": orbit,
-            "start_orbit": orbit,
-            "end_orbit": orbit,
-            "product_version": granule.version,
-        }
+        common = platform_attributes(granule.sensor.name, granule.platform, granule.orbit)
+        name = os.path.basename(granule.path)
+        return {**common, "granule": name, "product_version": granule.version}
 
     def _group(self, name: str) -> xr.Dataset:
         if name not in self._groups:
@@ -174,14 +152,17 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
                 yield True, {**info, "swath": name, "file_type": FILE_TYPES}
 
     def get_dataset(self, dataset_id: Mapping[str, Any], ds_info: Info) -> xr.DataArray | None:
-        """Return a dataset with dimensions y (scan) and x (pixel), lazy; None if not there."""
+        """Return a dataset with dimensions y (scan) and x (pixel), lazy but for the time."""
         group = ds_info["swath"]
         if group not in self.granule.groups:
             return None
         variable, index = _locate(self._group(group), dataset_id["name"])
         if variable not in self._group(group).variables:
             return None
-        data = self._array(group, variable)
+        if variable == TIME:  # in memory anyway
+            data = self._group(group)[variable].values
+        else:
+            data = self._array(group, variable)
         if index is not None:
             data = data[..., index]
         attrs = {k: v for k, v in ds_info.items() if k not in _SATPY_ONLY} | self._attributes
@@ -209,13 +190,6 @@ def _header_time(header: Mapping[str, str], key: str) -> dt.datetime | None:
         return dt.datetime.fromisoformat(header.get(key, "")).replace(tzinfo=None)
     except ValueError:
         return None
-
-
-def end_from_name(info: Info) -> dt.datetime:
-    """Tell the end of a granule from its name, which gives the clock time alone."""
-    start: dt.datetime = info["start_time"]
-    end = dt.datetime.combine(start.date(), info["end_clock"].time())
-    return end if end >= start else end + dt.timedelta(days=1)
 
 
 def _channel_info(channel: Channel) -> Info:

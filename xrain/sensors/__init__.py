@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import math
 import re
 import tomllib
 from dataclasses import dataclass
@@ -163,6 +164,15 @@ class Sensor:
     aliases: tuple[str, ...]
     sources: tuple[str, ...]
     degraded: tuple[Degradation, ...] = ()
+
+    @property
+    def rain_channel(self) -> Channel:
+        """Channel whose footprint a retrieved rain rate stands for.
+
+        That nearest to 37 GHz for imagers, to 89 GHz for cross-track sounders.
+        """
+        target = 89.0 if self.scan_type == "cross-track" else 37.0
+        return min(self.channels, key=lambda c: abs(math.log(c.frequency / target)))
 
     def channel(self, name: str) -> Channel:
         """Return the channel called `name`; UnknownChannelError if there is none."""

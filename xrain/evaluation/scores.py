@@ -1,0 +1,283 @@
+"""Scores from sums: a labelled Dataset, with intervals drawn from groups."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xrain.evaluation.library import library
+from xrain.evaluation.resolution import WAVELENGTHS, coherence_of_sums, resolved_wavelength
+from xrain.evaluation.strata import strata_names
+from xrain.evaluation.tally import (
+    PROBABILITY_EDGES,
+    RATE_EDGES,
+    SCALES,
+    SPECTRA_OF,
+    THRESHOLDS,
+    Tally,
+)
+
+__all__ = ["SCORE_NAMES", "score_tally"]
+
+Array = NDArray[np.float64]
+Fields = dict[str, tuple[tuple[str, ...], Array]]
+
+SCORE_NAMES: Final[dict[str, tuple[str, str]]] = {
+    "n": ("pixels", "1"),
+    "events": ("pixels where the reference is at least the lowest threshold", "1"),
+    "mean_reference": ("mean rate of the reference", "mm h-1"),
+    "mean_estimate": ("mean estimated rate", "mm h-1"),
+    "bias": ("mean of estimate minus reference", "mm h-1"),
+    "relative_bias": ("bias over mean reference", "1"),
+    "mae": ("mean absolute error", "mm h-1"),
+    "rmse": ("root of the mean squared error", "mm h-1"),
+    "correlation": ("Pearson correlation", "1"),
+    "pod": ("probability of detection, estimate at or above the threshold", "1"),
+    "far": ("false-alarm ratio, estimate at or above the threshold", "1"),
+    "csi": ("critical success index, estimate at or above the threshold", "1"),
+    "hss": ("Heidke skill score, estimate at or above the threshold", "1"),
+    "pod_flag": ("probability of detection by the flag as delivered", "1"),
+    "far_flag": ("false-alarm ratio of the flag as delivered", "1"),
+    "csi_flag": ("critical success index of the flag as delivered", "1"),
+    "hss_flag": ("Heidke skill score of the flag as delivered", "1"),
+    "auc": ("area under the relative operating characteristic of the probability", "1"),
+    "brier": ("mean squared error of the probability", "1"),
+    "quantile_score": ("mean quantile loss", "mm h-1"),
+    "quantile_coverage": ("share of references at or under a quantile that means rain", "1"),
+    "crps": ("continuous ranked probability score from the quantiles", "mm h-1"),
+    "fss": ("fractions skill score", "1"),
+    "effective_resolution": ("shortest wavelength with a coherence of root one half", "km"),
+    "coherence": ("coherence of estimate and reference", "1"),
+    "power_estimate": ("mean power of the estimate", "mm2 h-2"),
+    "power_reference": ("mean power of the reference", "mm2 h-2"),
+    "forecast_probability": ("mean probability in a step of a tenth", "1"),
+    "event_frequency": ("share of events in a step of a tenth", "1"),
+    "forecast_count": ("pixels in a step of a tenth", "1"),
+    "joint_count": ("pixels by rate of estimate and reference", "1"),
+}
+"""Long name and units of every score."""
+
+DRAWN: Final = (
+    "bias", "relative_bias", "mae", "rmse", "correlation", "pod", "far", "csi", "hss",
+    "pod_flag", "far_flag", "csi_flag", "hss_flag", "auc", "brier", "crps",
+    "effective_resolution", "fss",
+)  # fmt: skip
+"""Scores with an interval."""
+
+TAILS: Final = (0.025, 0.975)
+
+
+def score_tally(tally: Tally, *, bootstrap: int = 200, seed: int = 0) -> xr.Dataset:
+    """Turn sums into scores.
+
+    Parameters
+    ----------
+    tally : Tally
+        Sums of one granule or of many.
+    bootstrap, seed : int
+        Draws of groups behind the intervals, and their seed; 0 draws leave the intervals out.
+        Groups are days where there are ten, else granules, else stretches of 32 scans. Scores
+        that need whole granules have an interval from ten granules on.
+
+    Returns
+    -------
+    xarray.Dataset
+        The scores of :data:`SCORE_NAMES` by ``stratum`` (see
+        :func:`xrain.evaluation.strata.strata_names`), ``threshold`` in mm/h, ``quantile``,
+        ``scale`` in km, ``wavelength`` in km and ``probability_bin``; NaN where undefined.
+        ``<score>_interval`` (bound, …) holds the 95 % interval. What needs a probability or
+        quantiles is there only where the estimate has them.
+    """
+    pixels, swaths = tally.pixels.coarsen(), tally.swaths.coarsen()
+    fields = _pixel_scores(pixels.total(), tally) | _swath_scores(swaths.total())
+    out = _dataset(fields | _shown(pixels.total(), swaths.total(), tally), tally)
+    out.attrs["groups"] = len(pixels.keys)
+    out.attrs["group"] = ("day", "granule", "stretch of scans")[len(pixels.keys[0]) - 1]
+    if bootstrap and len(pixels.keys) > 1:
+        drawn = _pixel_scores(pixels.draw(bootstrap, seed), tally)
+        out = out.assign(_intervals(drawn)).assign_coords(bound=["low", "high"])
+    if bootstrap and len(swaths.keys) >= 10:
+        out = out.assign(_intervals(_swath_scores(swaths.draw(bootstrap, seed))))
+    return out
+
+
+def _share(part: Array, whole: Array) -> Array:
+    return np.asarray(np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), np.nan))
+
+
+def _pixel_scores(sums: dict[str, Array], tally: Tally) -> Fields:
+    """Scores of single pixels, shape (..., stratum, ...)."""
+    out = _rate_scores(sums["moments"], sums["errors"]) | _event_scores(sums["tables"])
+    if tally.has_probability:
+        out |= _probability_scores(sums["brier"], sums["probabilities"])
+    if tally.levels:
+        out |= _quantile_scores(sums["quantiles"], sums["moments"][..., 0], tally.levels)
+    return out
+
+
+def _rate_scores(moments: Array, errors: Array) -> Fields:
+    n, f, o, ff, oo, fo = np.moveaxis(moments, -1, 0)
+    mean_f, mean_o = _share(f, n), _share(o, n)
+    covariance = _share(fo, n) - mean_f * mean_o
+    spread = [np.maximum(_share(a, n) - m**2, 0) for a, m in ((ff, mean_f), (oo, mean_o))]
+    product = np.sqrt(spread[0] * spread[1])
+    correlation = np.where(product > 1e-12, np.clip(_share(covariance, product), -1, 1), np.nan)
+    found = {
+        "n": n,
+        "mean_reference": mean_o,
+        "mean_estimate": mean_f,
+        "bias": mean_f - mean_o,
+        "relative_bias": _share(f, o) - 1,
+        "mae": _share(errors[..., 0], n),
+        "rmse": np.sqrt(_share(errors[..., 1], n)),
+        "correlation": correlation,
+    }
+    return {name: (("stratum",), value) for name, value in found.items()}
+
+
+def _event_scores(tables: Array) -> Fields:
+    """Scores of detection from counts of correct negatives, misses, false alarms and hits."""
+    names = ("tn_count", "fn_count", "fp_count", "tp_count")
+    dims = [f"axis_{k}" for k in range(tables.ndim - 1)]
+    counts = {n: xr.DataArray(tables[..., k], dims=dims) for k, n in enumerate(names)}
+    table = library("categorical").BasicContingencyManager(
+        counts | {"total_count": xr.DataArray(tables.sum(axis=-1), dims=dims)}
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {
+            "pod": table.probability_of_detection().values,
+            "far": table.false_alarm_ratio().values,
+            "csi": table.critical_success_index().values,
+            "hss": table.heidke_skill_score().values,
+        }
+    wet, dry = tables[..., 1] + tables[..., 3], tables[..., 0] + tables[..., 2]
+    found["hss"] = np.where((wet > 0) & (dry > 0), found["hss"], np.nan)
+    flat = {f"{name}_flag": (("stratum",), value[..., -1]) for name, value in found.items()}
+    rated = {name: (("stratum", "threshold"), v[..., :-1]) for name, v in found.items()}
+    return {"events": (("stratum",), wet[..., 0]), **rated, **flat}
+
+
+def _probability_scores(brier: Array, counts: Array) -> Fields:
+    """Area under the curve from counts by class of probability, and the Brier score."""
+    middle = xr.DataArray((PROBABILITY_EDGES[1:] + PROBABILITY_EDGES[:-1]) / 2, dims="class")
+    event = xr.DataArray([0.0, 1.0], dims="event")
+    dims = [*(f"axis_{k}" for k in range(counts.ndim - 2)), "event", "class"]
+    weights = xr.DataArray(counts[..., :2, :], dims=dims)
+    forecast, truth = xr.broadcast(middle, event)
+    auc = np.full(weights.shape[:-2], np.nan)
+    if weights.sum() > 0:  # the package takes no weights of zero alone
+        auc = (
+            library("probability")
+            .roc_auc(
+                forecast, truth, weights=weights, reduce_dims=["event", "class"], check_args=False
+            )
+            .values
+        )
+    return {
+        "auc": (("stratum",), auc),
+        "brier": (("stratum",), _share(brier[..., 0], brier[..., 1])),
+    }
+
+
+def _quantile_scores(sums: Array, n: Array, levels: tuple[float, ...]) -> Fields:
+    loss = _share(sums[..., 0], n[..., None])
+    return {
+        "quantile_score": (("stratum", "quantile"), loss),
+        "quantile_coverage": (
+            ("stratum", "quantile"),
+            _share(sums[..., 2], sums[..., 1]),
+        ),
+        "crps": (("stratum",), _crps(loss, levels)),
+    }
+
+
+def _crps(loss: Array, levels: tuple[float, ...]) -> Array:
+    """Twice the integral of the quantile loss over the levels.
+
+    The identity is that of Gneiting and Ranjan (2011, doi 10.1198/jbes.2010.08110); the loss is
+    zero at the levels 0 and 1, and straight between those at hand.
+    """
+    x = np.concatenate([[0.0], levels, [1.0]])
+    ends = np.zeros((*loss.shape[:-1], 1))
+    return np.asarray(2 * np.trapezoid(np.concatenate([ends, loss, ends], axis=-1), x, axis=-1))
+
+
+def _swath_scores(sums: dict[str, Array]) -> Fields:
+    """Fractions skill score, and effective resolution by stratum."""
+    forecast, observed, difference = np.moveaxis(sums["fractions"], -1, 0)
+    coherence = coherence_of_sums(sums["spectra"])  # (..., surface, wavelength)
+    flat = coherence.reshape(-1, coherence.shape[-1])
+    resolved = np.array([resolved_wavelength(c) for c in flat]).reshape(coherence.shape[:-1])
+    names = strata_names()
+    resolution = np.full((*resolved.shape[:-1], len(names)), np.nan)
+    for k, name in enumerate(SPECTRA_OF):
+        resolution[..., names.index(name)] = resolved[..., k]
+    fss = 1 - _share(difference, forecast + observed)
+    return {
+        "fss": (("threshold", "scale"), fss),
+        "effective_resolution": (("stratum",), resolution),
+    }
+
+
+def _shown(pixels: dict[str, Array], swaths: dict[str, Array], tally: Tally) -> Fields:
+    """Collect what diagrams show: spectra, joint distribution, reliability."""
+    spectra = swaths["spectra"][0]
+    out: Fields = {
+        "coherence": (("wavelength",), coherence_of_sums(spectra)),
+        "power_estimate": (("wavelength",), _share(spectra[0], spectra[4])),
+        "power_reference": (("wavelength",), _share(spectra[1], spectra[4])),
+        "joint_count": (("surface", "estimate_bin", "reference_bin"), swaths["joint"]),
+    }
+    if tally.has_probability:
+        tenth = np.searchsorted(np.arange(1, 11) / 10 + 1e-6, PROBABILITY_EDGES[1:])
+        dry, wet, total = (
+            np.stack([pixels["probabilities"][:, k, tenth == t].sum(-1) for t in range(10)], -1)
+            for k in range(3)
+        )
+        dims = ("stratum", "probability_bin")
+        out["forecast_probability"] = (dims, _share(total, dry + wet))
+        out["event_frequency"] = (dims, _share(wet, dry + wet))
+        out["forecast_count"] = (dims, dry + wet)
+    return out
+
+
+def _dataset(fields: Fields, tally: Tally) -> xr.Dataset:
+    rates = [0.0, *np.sqrt(RATE_EDGES[1:-2] * RATE_EDGES[2:-1]), RATE_EDGES[-2]]
+    coords: dict[str, Any] = {
+        "stratum": strata_names(),
+        "threshold": ("threshold", list(THRESHOLDS), {"units": "mm h-1"}),
+        "quantile": list(tally.levels),
+        "scale": ("scale", list(SCALES), {"units": "km"}),
+        "wavelength": ("wavelength", WAVELENGTHS, {"units": "km"}),
+        "surface": ["all", "ocean", "land", "rest"],
+        "estimate_bin": ("estimate_bin", rates, {"units": "mm h-1"}),
+        "reference_bin": ("reference_bin", rates, {"units": "mm h-1"}),
+        "probability_bin": np.round(np.arange(10) / 10 + 0.05, 2),
+    }
+    used = {d for dims, _ in fields.values() for d in dims}
+    out = xr.Dataset(dict(fields), {k: v for k, v in coords.items() if k in used})
+    for name in out.data_vars:
+        text, unit = SCORE_NAMES[str(name)]
+        out[name].attrs = {"long_name": text, "units": unit}
+    return out
+
+
+def _intervals(fields: Fields) -> dict[str, Any]:
+    """95 % of the draws lie between these bounds; NaN if a score is defined in none."""
+    out: dict[str, Any] = {}
+    for name, (dims, drawn) in fields.items():
+        if name not in DRAWN:
+            continue
+        text, unit = SCORE_NAMES[name]
+        attrs = {"long_name": f"95 % interval of the {text}", "units": unit}
+        out[f"{name}_interval"] = (("bound", *dims), _bounds(drawn), attrs)
+    return out
+
+
+def _bounds(drawn: Array) -> Array:
+    known = np.isfinite(drawn).any(axis=0)
+    safe = np.where(known, drawn, 0.0)
+    return np.asarray(np.where(known, np.nanquantile(safe, TAILS, axis=0), np.nan))

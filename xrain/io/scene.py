@@ -1,0 +1,448 @@
+"""Channels that Satpy has read, as one swath.
+
+Nothing of Satpy is imported: a Scene is anything that gives DataArrays by key, each with the
+attributes that Satpy's readers give it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from xrain.conventions import (
+    ATTRIBUTES,
+    CHANNEL,
+    INCIDENCE,
+    LATITUDE,
+    LONGITUDE,
+    OFFSET_TOLERANCE,
+    PIXEL,
+    QUALITY,
+    QUALITY_FILL,
+    SCAN,
+    SWATH,
+    TB,
+    TIME,
+    match_channels,
+    parse_channel_name,
+)
+from xrain.errors import InputError
+from xrain.io.coregister import Coregistration, Grid
+from xrain.io.swath import channel_coordinates
+from xrain.sensors import Channel, Sensor, find_sensor, get_sensor, list_sensors
+from xrain.sensors.describe import describe_channels
+
+__all__ = ["channel_label", "from_scene", "gather"]
+
+_LOG = logging.getLogger(__name__)
+
+_BANDS: Final = (
+    "frequency_range",
+    "frequency_double_sideband",
+    "frequency_quadruple_sideband",
+)
+_ANGLES: Final = (
+    "sensor_zenith_angle",
+    "satellite_zenith_angle",
+    "platform_zenith_angle",
+    "observation_zenith_angle",
+)
+_HORN: Final = re.compile(r"^btemp_(?P<frequency>[\d.]+)(?P<horn>[ab]?)(?P<polarization>[vh])$")
+"""Channel names of Satpy's reader amsr2_l1b, such as ``btemp_89.0av``."""
+
+_LINE: Final = 183.31
+"""Centre of the water vapour line in GHz."""
+
+NEAR: Final = 0.05
+"""A channel is of use if its frequency lies within this share of one in the sensor tables. That
+leaves out the temperature sounders of the oxygen band, which no model has seen."""
+
+ROUGH: Final = 0.02
+"""The same for a channel that is told to be of a sensor in the tables."""
+
+POSSIBLE: Final = (20.0, 400.0)
+"""Brightness temperatures in K outside which a value is a fill that a reader let through."""
+
+
+def from_scene(scene: Any) -> xr.Dataset:
+    """Bring the channels of a Satpy Scene onto one swath, ready for a retrieval.
+
+    Channels are recognised by frequency and polarization, whatever their reader calls them, so
+    the instrument need not be in xrain's tables. Channels with positions of their own are
+    brought to the nearest pixels of the grid that most of them share, or of the sensor's
+    reference swath. Zenith angles of the satellite serve as incidence angles where they are
+    loaded too.
+
+    Parameters
+    ----------
+    scene : satpy.Scene or xarray.Dataset
+        A Scene with channels loaded, or what its ``to_xarray()`` gives.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``tb(scan, pixel, channel)`` in K with ``latitude``, ``longitude`` and, where known,
+        ``time``, ``earth_incidence_angle`` and ``quality``; Dask arrays if the Scene holds them.
+        Channels unlike any in the sensor tables are left out.
+
+    Raises
+    ------
+    InputError
+        If no brightness temperature of a radiometer is loaded, or the channels lie on a map.
+
+    Examples
+    --------
+    >>> scn = Scene(filenames, reader="mws_l1b_nc")  # doctest: +SKIP
+    >>> scn.load(scn.available_dataset_names())  # doctest: +SKIP
+    >>> rain = xrain.from_scene(scn).rain.retrieve()  # doctest: +SKIP
+    """
+    return gather(_arrays_of(scene))[0]
+
+
+def _arrays_of(scene: Any) -> list[xr.DataArray]:
+    if isinstance(scene, xr.Dataset):
+        return [scene[name].assign_attrs(name=name) for name in scene.variables]
+    if hasattr(scene, "keys") and hasattr(scene, "__getitem__"):
+        return [scene[key] for key in scene.keys()]  # noqa: SIM118  a Scene iterates over values
+    raise InputError(f"{type(scene).__name__} is neither a Satpy Scene nor a dataset made of one")
+
+
+def gather(arrays: Iterable[xr.DataArray]) -> tuple[xr.Dataset, xr.DataArray]:
+    """Build a swath of arrays with Satpy's attributes, and say which of them is its grid.
+
+    Parameters
+    ----------
+    arrays : iterable of xarray.DataArray
+        Channels, and what else was loaded with them.
+
+    Returns
+    -------
+    dataset : xarray.Dataset
+        As :func:`from_scene` gives it.
+    reference : xarray.DataArray
+        A channel that lies on the dataset's grid.
+    """
+    fields = [_Field(a) for a in arrays]
+    labels = {id(f): channel_label(f.array) for f in fields}
+    channels = [f for f in fields if labels[id(f)] and f.array.ndim == 2]
+    _require_channels(channels, fields)
+    sensor = _sensor_of(channels)
+    named = _named([str(labels[id(f)]) for f in channels], channels, sensor)
+    swath = _Swath(named, [f for f in fields if f not in channels], sensor)
+    out = swath.dataset()
+    lazy = any(f.array.chunks is not None for f in named.values())
+    return (out if lazy else out.compute()), swath.reference.array
+
+
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """An array of a Scene."""
+
+    array: xr.DataArray
+
+    @property
+    def name(self) -> str:
+        attrs = self.array.attrs
+        return str(attrs.get("original_name") or attrs.get("name") or self.array.name)
+
+    @property
+    def group(self) -> str | None:
+        """Swath group of the file, where its reader says so."""
+        swath = self.array.attrs.get("swath")
+        return None if swath is None else str(getattr(swath, "name", swath))
+
+    @cached_property
+    def positions(self) -> tuple[Any, Any] | None:
+        """Latitude and longitude, or None."""
+        area = self.array.attrs.get("area")
+        if area is not None and hasattr(area, "lats"):
+            return area.lats, area.lons
+        names = (LATITUDE, LONGITUDE)
+        found = [self.array.coords.get(n) for n in names]
+        return None if any(f is None or f.ndim != 2 for f in found) else (found[0], found[1])
+
+    @cached_property
+    def grid(self) -> tuple[Any, ...]:
+        """What tells its grid from others: the group, or the names of lazy positions."""
+        if self.positions is None:
+            return self.array.shape
+        latitude = self.positions[0]
+        data = latitude.data if isinstance(latitude, xr.DataArray) else latitude
+        return getattr(data, "name", id(data)), *self.array.shape
+
+    @property
+    def lazy(self) -> da.Array:
+        """Its values."""
+        return _lazy(self.array)
+
+    @property
+    def is_angle(self) -> bool:
+        standard = self.array.attrs.get("standard_name")
+        sun = "sun" in self.name or "solar" in self.name
+        known = standard in _ANGLES or ("zenith" in self.name and not sun)
+        return self.array.ndim == 2 and (self.name.startswith(INCIDENCE) or known)
+
+
+def channel_label(array: xr.DataArray) -> str | None:
+    """Name a channel by frequency, sideband and polarization; None if it is no channel.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        With the attributes that Satpy's readers give: a frequency band, or a name that says it.
+    """
+    attrs = array.attrs
+    if attrs.get("units") not in ("K", None) or attrs.get("calibration") in ("counts", "radiance"):
+        return None
+    name = str(attrs.get("original_name") or attrs.get("name") or array.name)
+    if horn := _HORN.match(name):
+        suffix = f"-{horn['horn'].upper()}" if horn["horn"] else ""
+        return f"{horn['frequency']}{horn['polarization'].upper()}{suffix}"
+    parsed = parse_channel_name(name)
+    if parsed is not None and parsed.polarization:
+        return name.removeprefix("CHANNEL_")
+    polarization = attrs.get("polarization") or ""
+    polarization = str(getattr(polarization, "name", polarization))
+    for band in _BANDS:
+        if (found := attrs.get(band)) is not None:
+            offset = 0.0 if band == "frequency_range" else float(found[1])
+            return _label(float(found[0]), offset, polarization)
+    return None
+
+
+def _label(frequency: float, offset: float, polarization: str) -> str:
+    """Name a band; one on the lower side of the vapour line sees what a pair around it sees."""
+    if offset == 0 and _LINE - 12 < frequency < _LINE:
+        frequency, offset = _LINE, round(_LINE - frequency, 2)
+    sides = f"+-{offset:g}" if offset else ""
+    return f"{frequency:g}{sides}{polarization}"
+
+
+def _require_channels(channels: Sequence[_Field], fields: Sequence[_Field]) -> None:
+    if not channels:
+        loaded = ", ".join(sorted({f.name for f in fields})) or "nothing"
+        raise InputError(
+            "the Scene holds no brightness temperature of a radiometer channel; load some with "
+            f"calibration='brightness_temperature'. It holds {loaded}"
+        )
+    for field in channels:
+        area: Any = field.array.attrs.get("area")
+        if hasattr(area, "area_extent"):
+            raise InputError(
+                f"channel {field.name} lies on the map grid {area.area_id!r}, and the retrieval "
+                "looks at neighbouring pixels of the swath as it was measured: retrieve first "
+                "(scn.load(['surface_precip'])), then resample the rain"
+            )
+
+
+def _sensor_of(channels: Sequence[_Field]) -> Sensor | None:
+    name = _sensor_name(channels[0].array.attrs)
+    return find_sensor(name) if name else None
+
+
+def _sensor_name(attrs: Mapping[str, Any]) -> str | None:
+    name = attrs.get("sensor")
+    if isinstance(name, set | frozenset | list | tuple):
+        name = next(iter(sorted(name)), None)
+    return str(name) if name else None
+
+
+def _named(
+    labels: list[str], channels: Sequence[_Field], sensor: Sensor | None
+) -> dict[str, _Field]:
+    """Give channels the sensor's own names, and leave out those that no model can know."""
+    out: dict[str, _Field] = {}
+    places = _own_places(labels, sensor) if sensor is not None else {}
+    for name, index in places.items():
+        out[name] = channels[index]
+    rest = [i for i in range(len(labels)) if i not in places.values()]
+    for i in sorted(rest, key=lambda i: _rank(labels[i])):
+        if not _is_useful(labels[i]):
+            _LOG.info("channel %s (%s) is unlike any that models know", channels[i].name, labels[i])
+        else:
+            out.setdefault(labels[i], channels[i])
+    if not out:
+        raise InputError(
+            f"no channel is like one that models know: the Scene has {', '.join(labels)}"
+        )
+    return out
+
+
+def _own_places(labels: list[str], sensor: Sensor) -> dict[str, int]:
+    """Place of each channel of a sensor among labels, which may describe it roughly."""
+    own = [c.name for c in sensor.channels]
+    found = match_channels(labels, own)
+    for k, channel in enumerate(sensor.channels):
+        alike = [c for c in sensor.channels if _is_roughly(c.name, channel)]
+        if found[k] is None and len(alike) == 1:
+            free = (i for i in range(len(labels)) if i not in found)
+            found[k] = next((i for i in free if _is_roughly(labels[i], channel)), None)
+    return {n: i for n, i in zip(own, found, strict=True) if i is not None}
+
+
+def _is_roughly(label: str, channel: Channel) -> bool:
+    """Whether a label means a channel but for the polarization: Satpy has QH for ATMS's 88.2."""
+    parsed = parse_channel_name(label)
+    return (
+        parsed is not None
+        and abs(parsed.frequency - channel.frequency) <= ROUGH * channel.frequency
+        and abs(parsed.offset - channel.sideband_offset) <= OFFSET_TOLERANCE
+    )
+
+
+def _rank(label: str) -> tuple[float, float, str]:
+    parsed = parse_channel_name(label)
+    return (np.inf, 0.0, label) if parsed is None else (parsed.frequency, parsed.offset, label)
+
+
+def _is_useful(label: str) -> bool:
+    parsed = parse_channel_name(label)
+    known = {c.frequency for name in list_sensors() for c in get_sensor(name).channels}
+    return parsed is not None and any(
+        abs(parsed.frequency - frequency) <= NEAR * frequency for frequency in known
+    )
+
+
+@dataclass(frozen=True)
+class _Swath:
+    """Channels by name, the arrays beside them, and the sensor where it is known."""
+
+    channels: dict[str, _Field]
+    others: Sequence[_Field]
+    sensor: Sensor | None
+
+    @cached_property
+    def described(self) -> list[Channel]:
+        return describe_channels(list(self.channels), self.sensor)
+
+    @cached_property
+    def reference(self) -> _Field:
+        """A channel of the sensor's reference swath, else of the grid that most channels share."""
+        fields = list(self.channels.values())
+        if self.sensor is not None:
+            for channel, field in zip(self.described, fields, strict=True):
+                if channel.swath == self.sensor.reference_swath:
+                    return field
+        grids = [f.grid for f in fields]
+        return max(fields, key=lambda f: (grids.count(f.grid), f.array.size))
+
+    @cached_property
+    def _grids(self) -> dict[tuple[Any, ...], Coregistration]:
+        return {}
+
+    def bring(self, values: da.Array, field: _Field, fill: float) -> da.Array:
+        """Bring values of the grid of a field onto the reference grid."""
+        if field.grid == self.reference.grid:
+            return values
+        if field.positions is None or self.reference.positions is None:
+            raise InputError(
+                f"{field.name} has another shape than {self.reference.name} and no position; "
+                "load it with its longitude and latitude"
+            )
+        if field.grid not in self._grids:
+            here, there = (_grid(f.positions) for f in (self.reference, field))
+            self._grids[field.grid] = Coregistration(there, here)
+        return self._grids[field.grid].bring(values, fill)
+
+    def dataset(self) -> xr.Dataset:
+        """Build the swath."""
+        data = {TB: ((SCAN, PIXEL, CHANNEL), self._tb(), ATTRIBUTES[TB])}
+        coords: dict[str, Any] = dict(channel_coordinates(self.described))
+        if self.reference.positions is not None:
+            for name, values in zip((LATITUDE, LONGITUDE), self.reference.positions, strict=True):
+                coords[name] = ((SCAN, PIXEL), _lazy(values), ATTRIBUTES[name])
+        if (angle := self._incidence()) is not None:
+            coords[INCIDENCE] = ((SCAN, PIXEL, CHANNEL)[: angle.ndim], angle, ATTRIBUTES[INCIDENCE])
+        if (time := self._time()) is not None:
+            coords[TIME] = (SCAN, time, ATTRIBUTES[TIME])
+        quality = [f for f in self.others if f.name == QUALITY]
+        if quality:
+            planes = [self.bring(f.lazy, f, QUALITY_FILL) for f in quality]
+            data[QUALITY] = ((SCAN, PIXEL, SWATH), da.stack(planes, -1), ATTRIBUTES[QUALITY])
+        return xr.Dataset(data, coords, self._attributes())
+
+    def _tb(self) -> da.Array:
+        """Brightness temperature: channels of one grid are brought together."""
+        by_grid: dict[tuple[Any, ...], list[int]] = {}
+        fields = list(self.channels.values())
+        for i, field in enumerate(fields):
+            by_grid.setdefault(field.grid, []).append(i)
+        parts = []
+        for members in by_grid.values():
+            stacked = da.stack([fields[i].lazy.astype(np.float32) for i in members], -1)
+            stacked = da.where((stacked > POSSIBLE[0]) & (stacked < POSSIBLE[1]), stacked, np.nan)
+            parts.append(self.bring(stacked, fields[members[0]], np.nan))
+        order = [i for members in by_grid.values() for i in members]
+        joined = da.concatenate(parts, -1)
+        place = [order.index(i) for i in range(len(order))]
+        return joined if place == sorted(place) else joined[..., place]
+
+    def _incidence(self) -> da.Array | None:
+        """Incidence angle of each channel where all have one, else the reference's, or any."""
+        angles = [f for f in self.others if f.is_angle]
+        own = [self._angle_of(name, f, angles) for name, f in self.channels.items()]
+        brought: dict[int, da.Array] = {}
+        for angle in own:
+            if angle is not None and id(angle) not in brought:
+                brought[id(angle)] = self.bring(angle.lazy.astype(np.float32), angle, np.nan)
+        if not brought:
+            return None
+        if len(brought) == 1:
+            return next(iter(brought.values()))
+        if all(own):
+            return da.stack([brought[id(angle)] for angle in own], -1)
+        known = [a for a in own if a is not None]
+        best = next((a for a in known if a.grid == self.reference.grid), known[0])
+        return brought[id(best)]
+
+    @staticmethod
+    def _angle_of(name: str, field: _Field, angles: Sequence[_Field]) -> _Field | None:
+        """Angle of a channel: its own, else one of its grid."""
+        shared = None
+        for angle in angles:
+            if angle.name == f"{INCIDENCE}_{name}":
+                return angle
+            if angle.grid == field.grid and not angle.name.startswith(f"{INCIDENCE}_"):
+                shared = angle
+        return shared
+
+    def _time(self) -> Any | None:
+        """Scan times of the reference grid, which are in memory."""
+        reference = self.reference
+        candidates = [f.array for f in self.others if f.name == TIME and f.group == reference.group]
+        candidates += list(reference.array.coords.values())
+        for array in candidates:
+            if array.dims == reference.array.dims[:1] and array.dtype.kind == "M":
+                return np.asarray(array.values)
+        return None
+
+    def _attributes(self) -> dict[str, Any]:
+        attrs = self.reference.array.attrs
+        platform = attrs.get("platform_name")
+        name = _sensor_name(attrs)
+        if self.sensor is not None:
+            name = self.sensor.name
+            own = {v: k for k, v in self.sensor.platforms.items()}
+            platform = own.get(str(platform), platform)
+        out = {"sensor": name, "platform": platform, "orbit": attrs.get("orbit")}
+        out["granule"] = attrs.get("granule")
+        return {k: v for k, v in out.items() if v is not None}
+
+
+def _grid(positions: Any) -> Grid:
+    latitude, longitude = (_lazy(p) for p in positions)
+    return Grid(latitude, longitude)
+
+
+def _lazy(values: Any) -> da.Array:
+    """Values as a Dask array, whatever they come in."""
+    data = getattr(values, "data", values)
+    return data if isinstance(data, da.Array) else da.from_array(np.asarray(data))

@@ -1,0 +1,319 @@
+r"""BRAIN: Bayesian Monte Carlo inversion of brightness temperatures with a database.
+
+The posterior of the rain over a pixel is that of the database's entries, each weighing
+
+.. math:: n_i \exp\left(-\tfrac12 (y - y_i)^T S^{-1} (y - y_i)\right)
+
+with what was measured :math:`y`, the entry's vector :math:`y_i` and population :math:`n_i`, and
+the covariance :math:`S` of instrument noise and modelling error (Viltard, Burlaud and Kummerow
+2006, doi 10.1175/JAM2346.1; Kummerow et al. 1996). Rain is detected first, with all entries, and
+its rate found second, with the raining ones alone and a covariance of its own.
+
+A channel that is missing is integrated out: S keeps the rows and columns of those that are there.
+It knows no satellite, no file and no dataset.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xrain.conventions import match_channels
+from xrain.errors import ModelError
+from xrain.models.architecture import Classifier
+from xrain.models.neighbours import Search
+from xrain.sensors import Channel
+
+__all__ = ["STAGES", "SURFACES", "BayesianInversion", "InversionConfig", "StageError"]
+
+SURFACES = ("ocean", "land", "mixed")
+"""Surface classes: less than 1 % of land, more than 99 %, and what lies between."""
+
+STAGES = ("detection", "rate")
+"""What an inversion does first and second."""
+
+AIR_MASS = "air_mass"
+"""Coordinate beside the channels of a cross-track scanner: the secant of the incidence angle."""
+
+_UNKNOWN = len(SURFACES)
+_NEVER = 1e-9
+_PLAUSIBLE = (0.0, 500.0)  # K; what lies beyond is as strange as its bound, and squares stay finite
+
+
+@dataclass(frozen=True)
+class StageError:
+    """Errors that one stage of an inversion assumes over one surface.
+
+    Attributes
+    ----------
+    covariance : tuple of tuple of float
+        Covariance S between the coordinates: K² for channels.
+    other_surface : float
+        Weight of entries from other surface classes beside those of the pixel's own, 0 to 1: how
+        far the surface mask is not believed.
+    """
+
+    covariance: tuple[tuple[float, ...], ...]
+    other_surface: float
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StageError:
+        """Make it from its JSON form."""
+        rows = tuple(tuple(float(x) for x in row) for row in values["covariance"])
+        return cls(rows, float(values["other_surface"]))
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """What an inversion knows besides its database.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Names of the channels, in the order of the database's vectors.
+    edges : tuple of float
+        Bounds of the rain-rate classes in mm/h; rates under the first are the dry class.
+    errors : dict
+        :class:`StageError` by stage and surface class.
+    near : dict of str to float
+        By stage, the squared Mahalanobis distance with all coordinates up to which an entry is a
+        near neighbour.
+    air_mass : bool
+        Whether the vectors end with the secant of the incidence angle.
+    """
+
+    channels: tuple[str, ...]
+    edges: tuple[float, ...]
+    errors: Mapping[str, Mapping[str, StageError]]
+    near: Mapping[str, float]
+    air_mass: bool = False
+
+    stride: ClassVar[int] = 1
+    halo: ClassVar[int] = 0
+    features: ClassVar[int] = 32
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> InversionConfig:
+        """Rebuild a configuration from the ``architecture`` of a model card."""
+        errors = {
+            stage: {s: StageError.from_dict(values["errors"][stage][s]) for s in SURFACES}
+            for stage in STAGES
+        }
+        return cls(
+            tuple(values["channels"]),
+            tuple(float(x) for x in values["edges"]),
+            errors,
+            {stage: float(values["near"][stage]) for stage in STAGES},
+            bool(values["air_mass"]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain values for a model card."""
+        errors = {
+            stage: {
+                surface: {
+                    "covariance": [list(row) for row in error.covariance],
+                    "other_surface": error.other_surface,
+                }
+                for surface, error in by_surface.items()
+            }
+            for stage, by_surface in self.errors.items()
+        }
+        return {
+            "kind": BayesianInversion.KIND,
+            "channels": list(self.channels),
+            "edges": list(self.edges),
+            "errors": errors,
+            "near": dict(self.near),
+            "air_mass": self.air_mass,
+        }
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """Names of the coordinates of the database's vectors."""
+        return (*self.channels, AIR_MASS) if self.air_mass else self.channels
+
+
+def surface_classes(land: Tensor) -> Tensor:
+    """Index into :data:`SURFACES` for land fractions, or their number where unknown."""
+    out = torch.full(land.shape, 2, dtype=torch.int64, device=land.device)
+    out[land < 0.01] = 0
+    out[land > 0.99] = 1
+    out[torch.isnan(land)] = _UNKNOWN
+    return out
+
+
+class BayesianInversion(nn.Module):
+    """A database with the errors that it is to be compared with.
+
+    Parameters
+    ----------
+    config : InversionConfig
+        Channels, classes and errors.
+    vectors : Tensor, shape (entry, coordinate)
+        Brightness temperatures in K, then the air mass if there is one.
+    rate : Tensor, shape (entry,)
+        Rain rate in mm/h.
+    surface : Tensor of int, shape (entry,)
+        Index into :data:`SURFACES`.
+    population : Tensor, shape (entry, 2)
+        What an entry weighs in each of :data:`STAGES`; 0 where it does not count.
+    """
+
+    KIND: ClassVar[str] = "bayesian-inversion"
+
+    vectors: Tensor
+    rate: Tensor
+    surface: Tensor
+    population: Tensor
+
+    def __init__(
+        self,
+        config: InversionConfig,
+        vectors: Tensor,
+        rate: Tensor,
+        surface: Tensor,
+        population: Tensor,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("vectors", vectors)
+        self.register_buffer("rate", rate)
+        self.register_buffer("surface", surface)
+        self.register_buffer("population", population)
+
+    def fold(self, channels: Sequence[Channel]) -> FoldedInversion:
+        """Make the inversion ready for channels in their order; others than its own are left."""
+        return FoldedInversion(self, [c.name for c in channels])
+
+
+class FoldedInversion(Classifier):
+    """The inversion for one list of channels.
+
+    Parameters
+    ----------
+    inversion : BayesianInversion
+        Database and errors.
+    names : sequence of str
+        Names of the channels in the order in which they will come.
+    """
+
+    def __init__(self, inversion: BayesianInversion, names: Sequence[str]) -> None:
+        super().__init__()
+        self.config = inversion.config
+        self.inversion = inversion
+        self._columns = match_channels(list(names), self.config.channels)
+        self._searches: dict[tuple[str, int, tuple[int, ...]], Search] = {}
+
+    def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the posterior; see :meth:`xrain.models.architecture.Classifier.classify`.
+
+        Strange is what has no near neighbour among all entries.
+        """
+        with torch.autocast(tb.device.type, enabled=False):
+            measured = self._measured(tb.float(), incidence.float()).reshape(-1, self._width)
+            surface = surface_classes(land.reshape(-1))
+            logits = measured.new_zeros(len(measured), len(self.config.edges))
+            far = torch.zeros(len(measured), dtype=torch.bool, device=tb.device)
+            there = torch.isfinite(measured)
+            code = (there.long() << torch.arange(self._width, device=tb.device)).sum(dim=1)
+            kinds, owner = torch.unique(code * (_UNKNOWN + 1) + surface, return_inverse=True)
+            for k, kind in enumerate(kinds.tolist()):
+                rows = (owner == k).nonzero()[:, 0]
+                bits, place = divmod(kind, _UNKNOWN + 1)
+                columns = tuple(i for i in range(self._width) if bits >> i & 1)
+                if columns:
+                    found = self._invert(measured[rows][:, columns], columns, place)
+                    logits[rows], far[rows] = found
+        return logits.reshape(*tb.shape[:-1], -1), far.reshape(tb.shape[:-1])
+
+    @property
+    def _width(self) -> int:
+        return len(self.config.coordinates)
+
+    def _measured(self, tb: Tensor, incidence: Tensor) -> Tensor:
+        """Bring what was measured into the database's order; NaN where it has no such channel."""
+        out = tb.new_full((*tb.shape[:-1], self._width), math.nan)
+        for own, column in enumerate(self._columns):
+            if column is not None:
+                out[..., own] = tb[..., column].clamp(*_PLAUSIBLE)
+        if self.config.air_mass:
+            out[..., -1] = air_mass(incidence)
+        return out
+
+    def _invert(
+        self, measured: Tensor, columns: tuple[int, ...], surface: int
+    ) -> tuple[Tensor, Tensor]:
+        """Detect rain, then weigh the rates: logits (pixel, class), and what is far."""
+        detection, rate = (self._search(stage, surface, columns) for stage in STAGES)
+        wet, nearest = detection(measured)
+        rates, _ = rate(measured)
+        logits = torch.cat([wet[:, :1], wet[:, 1:] + rates], dim=1)
+        return logits, nearest > detection.near
+
+    def _search(self, stage: str, surface: int, columns: tuple[int, ...]) -> Search:
+        key = stage, surface, columns
+        if key not in self._searches:
+            self._searches[key] = self._make_search(*key)
+        return self._searches[key]
+
+    def _make_search(self, stage: str, surface: int, columns: tuple[int, ...]) -> Search:
+        base, config = self.inversion, self.config
+        # An unknown surface is compared with the errors of the mixed one, and believed of any.
+        error = config.errors[stage][SURFACES[min(surface, len(SURFACES) - 1)]]
+        population = base.population[:, STAGES.index(stage)]
+        kept = population > 0
+        weight = population[kept].log()
+        if surface != _UNKNOWN:
+            others = math.log(max(error.other_surface, _NEVER))
+            weight = weight + others * (base.surface[kept] != surface)
+        bounds = torch.tensor(config.edges[:-1], device=base.rate.device)
+        kinds = torch.bucketize(base.rate[kept], bounds, right=True)
+        kinds, count = (
+            (kinds.clamp(max=1), 2) if stage == STAGES[0] else (kinds - 1, len(config.edges) - 1)
+        )
+        covariance = torch.tensor(error.covariance, dtype=torch.float64)
+        pick = list(columns)
+        near = config.near[stage] * max(len(pick), 1) / len(config.coordinates)
+        return Search(
+            base.vectors[kept][:, pick], weight, kinds, count, covariance[pick][:, pick], near
+        )
+
+
+def air_mass(incidence: Tensor) -> Tensor:
+    """Secant of the incidence angle in degrees: the path through the air, 1 at nadir."""
+    return 1.0 / torch.cos(torch.deg2rad(incidence.clamp(max=75.0)))
+
+
+def load_inversion(
+    architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> BayesianInversion:
+    """Build the inversion that a card describes, with its database.
+
+    Raises
+    ------
+    ModelError
+        If the card's architecture is incomplete or the database does not fit it.
+    """
+    try:
+        config = InversionConfig.from_dict(architecture)
+        parts = {name: tensors[name] for name in ("vectors", "rate", "surface", "population")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the model card or its database is incomplete: {error!r}") from error
+    count, width = len(parts["rate"]), len(config.coordinates)
+    shapes = {"vectors": (count, width), "surface": (count,), "population": (count, 2)}
+    bad = [name for name, shape in shapes.items() if tuple(parts[name].shape) != shape]
+    square = all(
+        np.shape(error.covariance) == (width, width)
+        for stage in config.errors.values()
+        for error in stage.values()
+    )
+    if bad or not square or not count:
+        raise ModelError(f"the database does not fit its card: {', '.join(bad) or 'covariance'}")
+    return BayesianInversion(config, **parts).eval()
