@@ -5,19 +5,22 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from xrain.errors import InputError
 from xrain.models.store import load_model
 from xrain.models.unet import UNetConfig
 from xrain.retrieval import retrieve
+from xrain.sensors import get_sensor
 from xrain.testing import fake_swath
-from xrain.training.batches import LONE_EVERY, classes, draw_batch, lose_information
+from xrain.training.batches import classes, draw_batch, keep_channels, lose_information
 from xrain.training.export import class_frequencies
-from xrain.training.fit import Run, settings
+from xrain.training.fit import Run
 from xrain.training.samples import Shard, load_samples, make_samples, shard_path
+from xrain.training.settings import settings
 
 SENSORS = ("GMI", "MHS")
-SMALL = UNetConfig(widths=(8, 12, 16), hidden=16)
+SMALL = UNetConfig(widths=(8, 12, 16), hidden=16, pixel=16, pixel_blocks=1)
 
 
 def small(**changes):
@@ -91,8 +94,49 @@ def test_a_run_is_not_resumed_with_other_settings(run):
         Run(run.folder, small(steps=9), cache=run.cache)
 
 
+def test_the_best_weights_are_kept_and_a_run_ends_when_nothing_gets_better(
+    cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("xrain.training.fit.JUDGE_EVERY", 2)
+    monkeypatch.setattr("xrain.training.fit.PATIENCE", 2)
+    losses = iter([3.0, 2.0, 2.5, 2.6, 9.0, 9.0])
+    monkeypatch.setattr("xrain.training.fit.judged_loss", lambda *_: next(losses))
+    run = Run(tmp_path, small(steps=40), cache=cache)
+    assert run.train()
+    assert run.step == 8
+    assert run.best == {"step": 4, "held_out": 2.0}
+    assert any(not torch.equal(v, run.mean[k]) for k, v in run.result().state_dict().items())
+    assert Run(tmp_path, small(steps=40), cache=cache).best == run.best
+
+
+def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
+    count = 40
+    xr.Dataset(
+        {
+            "tb": (("sample", "channel"), np.full((count, 13), 250.0, "f4")),
+            "surface_precip": ("sample", np.full(count, 2.0)),
+        },
+        coords={
+            "channel": [c.name for c in get_sensor("GMI").channels],
+            "latitude": ("sample", np.zeros(count)),
+            "longitude": ("sample", np.full(count, -150.0)),
+            "month": ("sample", np.ones(count, int)),
+            "day": ("sample", np.arange(count) // 10),
+        },
+    ).to_netcdf(tmp_path / "real.nc", engine="h5netcdf")
+    chosen = small(matchups=(str(tmp_path / "real.nc"),), steps=2)
+    mixed = Run(tmp_path / "mixed", chosen, cache=cache)
+    mixed.start_from(run.result().state_dict())
+    assert mixed.train()
+    plain = Run(tmp_path / "plain", small(steps=2), cache=cache)
+    plain.start_from(run.result().state_dict())
+    assert plain.train()
+    after = mixed.network.state_dict()
+    assert any(not torch.equal(v, after[k]) for k, v in plain.network.state_dict().items())
+
+
 def test_unknown_preset_and_sensor():
-    with pytest.raises(InputError, match="tiny, cpu, gpu"):
+    with pytest.raises(InputError, match="tiny, cpu, finetune, gpu"):
         settings("huge", SENSORS)
     with pytest.raises(Exception, match="SSMIS"):
         settings("tiny", ("nonesuch",))
@@ -133,25 +177,40 @@ def test_class_frequencies_count_known_pixels():
     assert 0 < high < 1e-3
 
 
-def test_lone_batches_show_one_pixel_each(cache):
-    samples = load_samples(cache, small().training_plan)
-    step = (LONE_EVERY - 1) * len(SENSORS)
-    batch = draw_batch(samples, SENSORS, SMALL.edges, 4, (1, step))
-    channels = samples[batch.sensor].tb.shape[-1]
-    masks = batch.planes[:, channels + 2 : 2 * channels + 2]
-    assert batch.planes.shape[2:] == (8, 8)
-    assert (masks.amax(1).sum((1, 2)) <= 1).all()
-    assert masks.amax(1).sum() > 0
-    assert ((batch.target >= 0).sum((1, 2)) <= 1).all()
+def test_rainy_patches_are_drawn_more_often_and_weigh_less():
+    rain = np.zeros((10, 16, 16), np.float32)
+    rain[0] = 1.0
+    tb = np.full((10, 16, 16, 5), 250.0, np.float16)
+    samples = {"MHS": Shard(tb, rain, rain.astype("f2"), rain.astype("f2"))}
+    wet, total, drawn = 0.0, 0.0, 0
+    for step in range(300):
+        batch = draw_batch(samples, ("MHS",), (0.1, 10.0), 1, (5, step))
+        rainy = (batch.target > 0).any(2).any(1).float()
+        wet += float((batch.weight * rainy).sum())
+        total += float(batch.weight.sum())
+        drawn += int(rainy.sum())
+    assert drawn / 300 > 0.4  # one patch in ten rains
+    assert wet / total == pytest.approx(0.1, abs=0.02)
+
+
+def test_channels_go_singly_or_in_bands():
+    rng = np.random.default_rng(4)
+    channels = get_sensor("GMI").channels
+    kept = np.array([keep_channels(rng, channels) for _ in range(2000)])
+    assert kept.any(1).all()
+    low = np.array([c.frequency < 15 for c in channels])
+    assert (~kept[:, low].any(1) & kept[:, ~low].all(1)).mean() > 0.005  # as of an SSMIS
+    assert 0.4 < kept.mean() < 0.7
 
 
 def test_information_loss_spares_some_and_never_takes_all_channels():
     rng = np.random.default_rng(0)
     tb = np.full((200, 8, 8, 9), 250.0, np.float32)
     angle, land = np.full((2, 200, 8, 8), 0.5, np.float32)
-    lose_information(rng, tb, angle, land)
-    kept = np.isfinite(tb).all((1, 2)).sum(-1)
+    lose_information(rng, tb, angle, land, get_sensor("AMSR2").channels[:9])
+    kept = np.isfinite(tb).any((1, 2)).sum(-1)
     assert kept.min() >= 1
     assert (kept == 9).mean() > 0.4
+    assert 0.02 < np.isnan(tb).all(-1).mean() < 0.15  # single pixels go too
     assert (kept < 9).mean() > 0.3
     assert 0 < np.isnan(land).mean() < 0.5

@@ -18,7 +18,7 @@ from xrain.evaluation.scorecard import QUANTILES, Pixels, Settings, scorecard
 from xrain.evaluation.surfaces import dataset_surfaces
 from xrain.models.store import Model, load_model
 from xrain.retrieval import retrieve
-from xrain.sensors import get_sensor, list_sensors
+from xrain.sensors.describe import find_owner
 
 __all__ = ["PHASE", "matched_days", "model_inputs", "open_matchups", "score_matchups"]
 
@@ -77,18 +77,14 @@ def model_inputs(ds: xr.Dataset, channels: Sequence[str] | None = None) -> xr.Da
         channels by name.
     """
     names = [str(n) for n in ds[CHANNEL].values]
-    sensor = ds.attrs.get("sensor") or _whose(names)
+    owner = find_owner(names)
+    sensor = ds.attrs.get("sensor") or (owner.name if owner else None)
     out = xr.Dataset(
         {TB: ds[TB]},
         coords={LATITUDE: (SAMPLE, ds[LATITUDE].values), LONGITUDE: (SAMPLE, ds[LONGITUDE].values)},
         attrs={"sensor": sensor} if sensor else {},
     ).transpose(SAMPLE, CHANNEL)
     return out if channels is None else out.isel({CHANNEL: choose_channels(channels, names)})
-
-
-def _whose(names: Sequence[str]) -> str | None:
-    owners = [s for s in list_sensors() if set(names) <= {c.name for c in get_sensor(s).channels}]
-    return owners[0] if len(owners) == 1 else None
 
 
 def matched_days(ds: xr.Dataset) -> NDArray[np.int64]:

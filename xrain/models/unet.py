@@ -99,7 +99,7 @@ class UNetConfig:
     @property
     def features(self) -> int:
         """Features of the finest grid."""
-        return self.widths[0]
+        return max(self.widths[0], self.pixel)
 
     @property
     def stride(self) -> int:

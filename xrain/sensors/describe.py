@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 from xrain.conventions import ChannelName, match_channels, parse_channel_name
 from xrain.errors import UnknownChannelError
 from xrain.sensors import Channel, Sensor, get_sensor, list_sensors
 
-__all__ = ["describe_channel", "describe_channels"]
+__all__ = ["describe_channel", "describe_channels", "find_owner"]
 
 
 @functools.cache
@@ -84,3 +85,11 @@ def describe_channels(names: list[str], sensor: Sensor | None = None) -> list[Ch
         own[i] if i is not None else describe_channel(name)
         for name, i in zip(names, found, strict=True)
     ]
+
+
+def find_owner(names: Sequence[str]) -> Sensor | None:
+    """Find the one instrument that has all channels by name; None if there is none, or more."""
+    owners = [
+        s for s in map(get_sensor, list_sensors()) if set(names) <= {c.name for c in s.channels}
+    ]
+    return owners[0] if len(owners) == 1 else None

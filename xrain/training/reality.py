@@ -18,7 +18,7 @@ from xrain.errors import FileFormatError, InputError
 from xrain.land import land_fraction
 from xrain.models.unet import ConstellationUNet, describe, stack_planes
 from xrain.sensors import Channel
-from xrain.sensors.describe import describe_channels
+from xrain.sensors.describe import describe_channels, find_owner
 from xrain.training.batches import classes, keep_channels
 
 PHASE = "phase"
@@ -97,10 +97,11 @@ def read_real(path: str | os.PathLike[str]) -> RealPixels:
     rate = ds[SURFACE_PRECIP].values.astype(np.float32) if SURFACE_PRECIP in ds else unknown
     phase = ds[PHASE].values.astype(np.float32) if PHASE in ds else unknown
     event = np.where(phase >= 0, (phase >= 1).astype(np.float32), np.float32(np.nan))
+    names = [str(n) for n in ds[CHANNEL].values]
     return RealPixels(
         tb=ds[TB].transpose(SAMPLE, CHANNEL).values.astype(np.float32),
         land=land_fraction(ds[LATITUDE].values, ds[LONGITUDE].values),
-        channels=tuple(describe_channels([str(n) for n in ds[CHANNEL].values])),
+        channels=tuple(describe_channels(names, find_owner(names))),
         rate=rate,
         event=event,
         day=ds["month"].values.astype(np.int64) * 31 + ds["day"].values.astype(np.int64),
@@ -142,8 +143,9 @@ class Reality:
                 _planes(part, rng).to(device), describe(table.channels).to(device)
             )
             total = total + self.share * rate_loss(logits.float(), part.rate, self.edges)
-            shift = _log_odds(float(np.nanmean(table.event))) - _log_odds(self.prior)
-            total = total + self.detection * event_loss(logits.float(), part.event, shift)
+            if np.isfinite(table.event).any():
+                shift = _log_odds(float(np.nanmean(table.event))) - _log_odds(self.prior)
+                total = total + self.detection * event_loss(logits.float(), part.event, shift)
         return total
 
 
