@@ -66,10 +66,15 @@ class RealPixels:
         return replace(self, **{n: getattr(self, n)[chosen] for n in names})
 
     def split(self, fold: int, folds: int) -> tuple[RealPixels, RealPixels]:
-        """Pixels to learn from and to judge by: of every `folds` days in turn one is kept apart."""
-        order = {day: k for k, day in enumerate(np.unique(self.day))}
-        apart = np.array([order[d] % folds == fold for d in self.day])
+        """Pixels to learn from and to judge by; see :func:`kept_apart`."""
+        apart = kept_apart(self.day, fold, folds)
         return self.select(~apart), self.select(apart)
+
+
+def kept_apart(day: npt.NDArray[np.integer], fold: int, folds: int) -> npt.NDArray[np.bool_]:
+    """Choose every `folds`-th day in the order of the calendar, from the day number `fold`."""
+    _, order = np.unique(day, return_inverse=True)
+    return np.asarray(order % folds == fold)
 
 
 def read_real(path: str | os.PathLike[str]) -> RealPixels:
