@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from xrain import inference
 from xrain.errors import InputError, ModelError
 from xrain.inference import Engine, choose_device, plan, segments
-from xrain.models.unet import UNetConfig
+from xrain.models.trunk import UNetConfig
 from xrain.sensors import get_sensor
 from xrain.testing import tiny_model, tiny_rate
 

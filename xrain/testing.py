@@ -31,7 +31,8 @@ from xrain.simulate.orbit import (
 
 if TYPE_CHECKING:
     from xrain.models.store import Model
-    from xrain.models.unet import ConstellationUNet, UNetConfig
+    from xrain.models.trunk import UNetConfig
+    from xrain.models.unet import ConstellationUNet
 from xrain.simulate.swath_group import geometry_group
 
 __all__ = ["fake_swath", "tiny_model", "tiny_rate", "write_fake_l1c"]
@@ -204,7 +205,7 @@ def tiny_model(
     """
     from xrain.models.card import CardChannel, ModelCard
     from xrain.models.store import Model
-    from xrain.models.unet import UNetConfig
+    from xrain.models.trunk import UNetConfig
 
     sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
     channels = sensor.channels if sensor is not None else ()

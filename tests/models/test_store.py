@@ -19,7 +19,8 @@ from xrain.models import store
 from xrain.models.card import ModelCard
 from xrain.models.export import save_model, save_tensors
 from xrain.models.registry import Registry, add_to_registry
-from xrain.models.unet import ConstellationUNet, UNetConfig
+from xrain.models.trunk import UNetConfig
+from xrain.models.unet import ConstellationUNet
 
 CONFIG = UNetConfig(widths=(4, 8), hidden=8)
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from xrain.errors import ModelError
+from xrain.models.trunk import UNetConfig
 from xrain.models.unet import (
     AUXILIARY,
     ConstellationUNet,
-    UNetConfig,
     class_rates,
     describe,
     expand,

@@ -9,7 +9,7 @@ import xarray as xr
 
 from xrain.errors import InputError
 from xrain.models.store import load_model
-from xrain.models.unet import UNetConfig
+from xrain.models.trunk import UNetConfig
 from xrain.retrieval import retrieve
 from xrain.sensors import get_sensor
 from xrain.testing import fake_swath
@@ -20,6 +20,7 @@ from xrain.training.samples import Shard, load_samples, make_samples, shard_path
 from xrain.training.settings import settings
 
 SENSORS = ("GMI", "MHS")
+CHANNELS = {s: get_sensor(s).channels for s in SENSORS}
 SMALL = UNetConfig(widths=(8, 12, 16), hidden=16, pixel=16, pixel_blocks=1)
 
 
@@ -74,7 +75,7 @@ def test_only_missing_shards_are_made(cache):
 def test_a_run_learns(run):
     samples = load_samples(run.cache, run.settings.training_plan)
     fresh = Run(run.folder.parent / "fresh", dataclasses.replace(run.settings, seed=7))
-    batch = draw_batch(samples, SENSORS, SMALL.edges, 4, (3, 0))
+    batch = draw_batch(samples, CHANNELS, 4, (3, 0))
     with torch.no_grad():
         assert float(run._loss(batch)) < float(fresh._loss(batch))
 
@@ -136,7 +137,7 @@ def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
 
 
 def test_unknown_preset_and_sensor():
-    with pytest.raises(InputError, match="tiny, cpu, finetune, gpu"):
+    with pytest.raises(InputError, match="tiny, cpu, finetune, drain, gpu"):
         settings("huge", SENSORS)
     with pytest.raises(Exception, match="SSMIS"):
         settings("tiny", ("nonesuch",))
@@ -162,6 +163,19 @@ def test_published_models_load_and_retrieve(run):
         torch.testing.assert_close(network.state_dict()[key], value, atol=2e-3, rtol=2e-3)
 
 
+def test_a_drain_gives_quantiles_of_four_channels(cache, tmp_path):
+    config = UNetConfig((8, 12), hidden=16, pixel=16, pixel_blocks=1, levels=(0.1, 0.5, 0.9))
+    plan = {"size": 16, "shards": 1, "held_out": 1, "per_shard": 4}
+    run = Run(tmp_path, settings("drain", SENSORS, config=config, steps=8, **plan), cache=cache)
+    assert run.train()
+    (card,) = run.publish()
+    assert (card.name, card.sensor) == ("gmi-drain", "GMI")
+    assert card.channels == ("36.64V", "36.64H", "89.0V", "89.0H")
+    rain = retrieve(fake_swath("gmi", 20, 15), str(tmp_path / "models" / "gmi-drain-1"))
+    assert rain.surface_precip.notnull().all()
+    assert (rain.surface_precip_quantile.diff("quantile") >= 0).all()
+
+
 def test_classes_of_rates():
     edges = (0.1, 1.0, 10.0)
     rain = torch.tensor([0.0, 0.0999, 0.1, 0.99, 1.0, 500.0, torch.nan])
@@ -184,8 +198,8 @@ def test_rainy_patches_are_drawn_more_often_and_weigh_less():
     samples = {"MHS": Shard(tb, rain, rain.astype("f2"), rain.astype("f2"))}
     wet, total, drawn = 0.0, 0.0, 0
     for step in range(300):
-        batch = draw_batch(samples, ("MHS",), (0.1, 10.0), 1, (5, step))
-        rainy = (batch.target > 0).any(2).any(1).float()
+        batch = draw_batch(samples, CHANNELS, 1, (5, step))
+        rainy = (batch.rain > 0).any(2).any(1).float()
         wet += float((batch.weight * rainy).sum())
         total += float(batch.weight.sum())
         drawn += int(rainy.sum())

@@ -6,7 +6,8 @@ import torch
 import xarray as xr
 
 from xrain.errors import FileFormatError, InputError
-from xrain.models.unet import ConstellationUNet, UNetConfig
+from xrain.models.trunk import UNetConfig
+from xrain.models.unet import ConstellationUNet
 from xrain.sensors import get_sensor
 from xrain.training.reality import Reality, event_loss, rate_loss, read_real
 

@@ -13,7 +13,7 @@ from xrain.models.card import CardChannel, ModelCard
 from xrain.models.export import save_model, save_tensors
 from xrain.models.registry import add_to_registry
 from xrain.models.unet import ConstellationUNet
-from xrain.sensors import Sensor, get_sensor
+from xrain.sensors import Channel
 from xrain.training.batches import classes
 from xrain.training.samples import Shard, valid_ranges
 
@@ -32,9 +32,15 @@ DETECTOR_PIXELS = 60_000
 PIXELS_PER_COMPONENT = 40
 """Pixels per channel that a component of the detector needs at least, with a margin of two."""
 
+SIMULATED = (
+    "learned from simulated swaths alone, by a simulator fitted to real GMI pixels of half the days"
+)
+MIXED = (
+    "learned from simulated swaths and from real GMI pixels that DPR saw, whose rates end at "
+    "20 mm/h; other instruments share in the latter through the channels near to GMI's"
+)
+
 LIMITS = (
-    "learned from simulated swaths alone, by a simulator fitted to real GMI pixels of half "
-    "the days",
     "rates are averages over a footprint (37 GHz, sounders 89 GHz), not at a point",
     "snowfall at the ground, warm shallow rain and rain over mountains are hardly represented",
     "probabilities assume rain as frequent as in training",
@@ -52,33 +58,37 @@ def class_frequencies(samples: Mapping[str, Shard], edges: Sequence[float]) -> l
     return [float(x) for x in counts / counts.sum()]
 
 
-def detectors(samples: Mapping[str, Shard], seed: int = 0) -> dict[str, Any]:
+def detectors(
+    samples: Mapping[str, Shard], channels: Mapping[str, Sequence[Channel]], seed: int = 0
+) -> dict[str, Any]:
     """Describe usual input by sensor; see :func:`xrain.detector.fit_detector`."""
     rng = np.random.default_rng(seed)
     out = {}
     for name, shard in samples.items():
-        channels = [c.name for c in get_sensor(name).channels]
-        tb = shard.tb.reshape(-1, len(channels))
+        names = [c.name for c in channels[name]]
+        tb = shard.tb.reshape(-1, len(names))
         some = rng.choice(tb.shape[0], min(DETECTOR_PIXELS, tb.shape[0]), replace=False)
-        parts = int(np.clip(len(some) // (PIXELS_PER_COMPONENT * len(channels)), 1, COMPONENTS))
+        parts = int(np.clip(len(some) // (PIXELS_PER_COMPONENT * len(names)), 1, COMPONENTS))
         few = tb[some].astype(np.float32)
-        out[name] = fit_detector(few, channels, components=parts, seed=seed)
+        out[name] = fit_detector(few, names, components=parts, seed=seed)
     return out
 
 
 def publish(
     network: ConstellationUNet,
     samples: Mapping[str, Shard],
+    channels: Mapping[str, Sequence[Channel]],
     root: Path,
     *,
     version: int,
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
     real: Mapping[str, Any] | None = None,
-    limits: Sequence[str] = LIMITS,
     registry: Path | None = None,
 ) -> list[ModelCard]:
     """Write the network under its constellation name and one name per sensor.
+
+    One that gives quantiles is written per sensor only, under the name of DRAIN.
 
     Parameters
     ----------
@@ -86,6 +96,8 @@ def publish(
         The trained network.
     samples : mapping of str to Shard
         Training samples by sensor; for the prior and the valid ranges.
+    channels : mapping of str to sequence of Channel
+        Channels of the samples by sensor.
     root : Path
         Folder that holds the shared weights and a folder for each name.
     version : int
@@ -94,8 +106,6 @@ def publish(
         What the cards say of the run, and scores by sensor.
     real : mapping, optional
         Scores on real pixels by sensor, where there are any.
-    limits : sequence of str
-        What the cards warn of.
     registry : Path, optional
         Registry file to enter the models into; by default ``registry.json`` in `root`.
 
@@ -105,7 +115,9 @@ def publish(
         The cards as written.
     """
     tensors = dict(network.state_dict())
-    trunk = save_tensors(root / f"{CONSTELLATION}-{version}.safetensors", tensors)
+    drain = bool(network.config.levels)
+    shared = f"{next(iter(samples)).lower()}-drain" if drain else CONSTELLATION
+    trunk = save_tensors(root / f"{shared}-{version}.safetensors", tensors)
     prior = class_frequencies(samples, network.config.edges)
     common: dict[str, Any] = {
         "version": version,
@@ -113,18 +125,24 @@ def publish(
         "rates": network.config.edges,
         "halo": network.config.halo,
         "stride": network.config.stride,
-        "limits": tuple(limits),
+        "limits": (MIXED if training.get("matchups") else SIMULATED, *LIMITS),
         "event_frequency": 1.0 - prior[0],
         "prior": tuple(prior),
         "training": {**training, "credits": list(CREDITS)},
     }
-    usual = detectors(samples)
+    usual = detectors(samples, channels)
     every = {"simulated": dict(scores), "real": dict(real or {})}
-    cards = [_constellation_card(samples, every, common | {"detector": usual})]
-    cards += [
-        _sensor_card(get_sensor(n), samples, every, common | {"detector": {n: usual[n]}})
-        for n in samples
-    ]
+    cards = []
+    if not drain:
+        names = {c.name: c for s in samples for c in channels[s]}
+        ranges = valid_ranges(samples, channels)
+        cards.append(
+            _constellation_card(sorted(names), ranges, every, common | {"detector": usual})
+        )
+    for name, shard in samples.items():
+        own = {"ranges": valid_ranges({name: shard}, channels), "detector": {name: usual[name]}}
+        scored = {k: {name: v[name]} for k, v in every.items() if name in v}
+        cards.append(_sensor_card(name, channels[name], drain, common | own | {"scores": scored}))
     out = []
     for card in cards:
         folder = root / f"{card.name}-{version}"
@@ -134,32 +152,29 @@ def publish(
 
 
 def _constellation_card(
-    samples: Mapping[str, Shard], scores: Mapping[str, Any], common: Mapping[str, Any]
+    names: Sequence[str],
+    ranges: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    common: Mapping[str, Any],
 ) -> ModelCard:
-    names = {c.name for s in samples for c in get_sensor(s).channels}
     return ModelCard(
         name=CONSTELLATION,
         summary="Rain from whatever microwave channels there are, by one network for all sensors",
-        ranges=valid_ranges(dict(samples), sorted(names)),
+        ranges={n: ranges[n] for n in names},
         scores=dict(scores),
         **common,
     )
 
 
 def _sensor_card(
-    sensor: Sensor,
-    samples: Mapping[str, Shard],
-    scores: Mapping[str, Any],
-    common: Mapping[str, Any],
+    sensor: str, channels: Sequence[Channel], drain: bool, facts: Mapping[str, Any]
 ) -> ModelCard:
-    names = [c.name for c in sensor.channels]
-    own = {sensor.name: samples[sensor.name]}
+    kind = "drain" if drain else "unet"
+    some = f", in the set-up of DRAIN ({', '.join(c.name for c in channels)})" if drain else ""
     return ModelCard(
-        name=f"{sensor.name.lower()}-unet",
-        summary=f"Rain from {sensor.name} swaths",
-        sensor=sensor.name,
-        inputs=tuple(CardChannel.from_channel(c) for c in sensor.channels),
-        ranges=valid_ranges(own, names),
-        scores={k: {sensor.name: v[sensor.name]} for k, v in scores.items() if sensor.name in v},
-        **common,
+        name=f"{sensor.lower()}-{kind}",
+        summary=f"Rain from {sensor} swaths{some}",
+        sensor=sensor,
+        inputs=tuple(CardChannel.from_channel(c) for c in channels),
+        **facts,
     )

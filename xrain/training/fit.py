@@ -19,13 +19,12 @@ from xrain.atomic import replacing
 from xrain.errors import InputError
 from xrain.models.card import ModelCard
 from xrain.models.unet import ConstellationUNet, describe
-from xrain.sensors import get_sensor
 from xrain.training.batches import Batch, draw_batch
 from xrain.training.export import class_frequencies, publish
 from xrain.training.reality import Reality, read_real
 from xrain.training.samples import Shard, load_samples, make_samples
 from xrain.training.settings import Settings
-from xrain.training.verify import judged_loss, verify
+from xrain.training.verify import judged_loss, pixel_loss, verify
 
 SAVE_EVERY = 200
 """Steps between checkpoints."""
@@ -65,6 +64,7 @@ class Run:
     ) -> None:
         self.folder, self.settings, self.device = folder, chosen, device
         self.cache = cache or folder / "samples"
+        self.channels = {s: chosen.channels_of(s) for s in chosen.sensors}
         folder.mkdir(parents=True, exist_ok=True)
         self._require_same_settings()
         torch.manual_seed(chosen.seed)
@@ -144,7 +144,7 @@ class Run:
         """
         plan = self.settings.training_plan
         make_samples(self.cache, plan, progress=_sample_progress(report))
-        samples = load_samples(self.cache, plan)
+        samples = load_samples(self.cache, plan, self.settings.channels)
         if self.step == 0 and not self._warm:
             self._expect_climate(samples)
         held_out = self._held_out(report)
@@ -174,13 +174,13 @@ class Run:
     def _held_out(self, report: Report | None = None) -> dict[str, Shard]:
         plan = self.settings.judging_plan
         make_samples(self.cache, plan, progress=_sample_progress(report))
-        return load_samples(self.cache, plan)
+        return load_samples(self.cache, plan, self.settings.channels)
 
     def _reality(self, samples: dict[str, Shard]) -> Reality | None:
         s = self.settings
         if not s.matchups:
             return None
-        tables = [read_real(path) for path in s.matchups]
+        tables = [read_real(path, s.channels) for path in s.matchups]
         if s.folds > 1:
             tables = [t.split(s.fold, s.folds)[0] for t in tables]
         prior = 1.0 - class_frequencies(samples, s.config.edges)[0]
@@ -188,7 +188,7 @@ class Run:
 
     def _judge(self, held_out: dict[str, Shard], report: Report | None) -> None:
         """Measure the running mean on held-out samples, and keep the best."""
-        loss = judged_loss(self._mean_network(), held_out)
+        loss = judged_loss(self._mean_network(), held_out, self.channels)
         self._log({"step": self.step, "held_out": loss}, report)
         if loss < self.best["held_out"]:
             self.best = {"step": self.step, "held_out": loss}
@@ -198,6 +198,8 @@ class Run:
 
     def _expect_climate(self, samples: dict[str, Shard]) -> None:
         """Begin with the frequencies of the classes instead of learning them first."""
+        if self.settings.config.levels:
+            return
         prior = class_frequencies(samples, self.settings.config.edges)
         head = self.network.trunk.pixel_head.state_dict()
         head["weight"].mul_(0.1)
@@ -216,7 +218,7 @@ class Run:
 
     def _advance(self, samples: dict[str, Shard], reality: Reality | None) -> float:
         s = self.settings
-        batch = draw_batch(samples, tuple(samples), s.config.edges, s.batch, (s.seed, self.step))
+        batch = draw_batch(samples, self.channels, s.batch, (s.seed, self.step))
         for group in self.optimiser.param_groups:
             group["lr"] = s.rate * _schedule(self.step / s.steps)
         loss = self._loss(batch)
@@ -234,17 +236,14 @@ class Run:
         return float(loss.detach())
 
     def _loss(self, batch: Batch) -> Tensor:
-        channels = get_sensor(batch.sensor).channels
+        channels = describe(self.channels[batch.sensor]).to(self.device)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            planes, description = batch.planes.to(self.device), describe(channels).to(self.device)
-            both = self.network.branches(planes, description)
-        target, weight = batch.target.to(self.device), batch.weight.to(self.device)
-        weight = weight[:, None, None] / (target >= 0).sum().clamp(min=1)
-        parts = [
-            nn.functional.cross_entropy(x.float(), target, ignore_index=-1, reduction="none")
-            for x in both
-        ]
-        return ((parts[0] + parts[1]) * weight).sum()
+            both = self.network.branches(batch.planes.to(self.device), channels)
+        rain, weight = batch.rain.to(self.device), batch.weight.to(self.device)
+        known = torch.isfinite(rain)
+        share = known * weight[:, None, None] / known.sum().clamp(min=1)
+        parts = [pixel_loss(x.float(), rain, self.settings.config) for x in both]
+        return ((parts[0] + parts[1]) * share).sum()
 
     def result(self) -> ConstellationUNet:
         """Return the network with the running mean of its weights that was judged best."""
@@ -275,10 +274,12 @@ class Run:
         real : dict, optional
             Scores on real pixels by sensor, for the cards.
         """
-        samples = load_samples(self.cache, self.settings.training_plan)
+        s = self.settings
+        samples = load_samples(self.cache, s.training_plan, s.channels)
         pixels = sum(int(np.isfinite(s.rain).sum()) for s in samples.values())
         training: dict[str, Any] = {
-            "data": "simulated swaths of stochastic storms and dry scenes",
+            "data": "simulated swaths of stochastic storms and dry scenes, physics moved about",
+            "matchups": [Path(p).name for p in s.matchups],
             "sensors": list(samples),
             "patches": sum(len(s.rain) for s in samples.values()),
             "pixels": pixels,
@@ -293,6 +294,7 @@ class Run:
         return publish(
             self.result(),
             samples,
+            self.channels,
             self.folder / "models",
             version=version,
             training=training,
@@ -302,7 +304,7 @@ class Run:
 
     def scores(self) -> dict[str, Any]:
         """Judge the result on held-out simulated swaths, by sensor."""
-        return verify(self.result(), self._held_out())
+        return verify(self.result(), self._held_out(), self.channels)
 
 
 def _sample_progress(report: Report | None) -> Callable[[int, int], None] | None:

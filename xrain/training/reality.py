@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SAMPLE, SURFACE_PRECIP, TB
 from xrain.errors import FileFormatError, InputError
 from xrain.land import land_fraction
+from xrain.models.quantiles import class_logits
 from xrain.models.unet import ConstellationUNet, describe, stack_planes
 from xrain.sensors import Channel
 from xrain.sensors.describe import describe_channels, find_owner
@@ -77,8 +78,10 @@ def kept_apart(day: npt.NDArray[np.integer], fold: int, folds: int) -> npt.NDArr
     return np.asarray(order % folds == fold)
 
 
-def read_real(path: str | os.PathLike[str]) -> RealPixels:
+def read_real(path: str | os.PathLike[str], channels: Sequence[str] = ()) -> RealPixels:
     """Read matched pixels: ``tb(sample, channel)`` with ``surface_precip`` in mm/h or ``phase``.
+
+    Only the `channels` named are kept, all by default.
 
     Raises
     ------
@@ -103,10 +106,14 @@ def read_real(path: str | os.PathLike[str]) -> RealPixels:
     phase = ds[PHASE].values.astype(np.float32) if PHASE in ds else unknown
     event = np.where(phase >= 0, (phase >= 1).astype(np.float32), np.float32(np.nan))
     names = [str(n) for n in ds[CHANNEL].values]
+    every = describe_channels(names, find_owner(names))
+    kept = [k for k, c in enumerate(every) if not channels or c.name in channels]
+    if not kept:
+        raise InputError(f"{path}: none of the channels {', '.join(channels)} is there")
     return RealPixels(
-        tb=ds[TB].transpose(SAMPLE, CHANNEL).values.astype(np.float32),
+        tb=ds[TB].transpose(SAMPLE, CHANNEL).values[:, kept].astype(np.float32),
         land=land_fraction(ds[LATITUDE].values, ds[LONGITUDE].values),
-        channels=tuple(describe_channels(names, find_owner(names))),
+        channels=tuple(every[k] for k in kept),
         rate=rate,
         event=event,
         day=ds["month"].values.astype(np.int64) * 31 + ds["day"].values.astype(np.int64),
@@ -144,9 +151,10 @@ class Reality:
         total = torch.zeros((), device=device)
         for table in self.pixels:
             part = table.select(rng.integers(0, len(table), count))  # type: ignore[arg-type]
-            logits = network.alone(
-                _planes(part, rng).to(device), describe(table.channels).to(device)
-            )
+            planes, description = _planes(part, rng).to(device), describe(table.channels)
+            logits = network.alone(planes, description.to(device))
+            if levels := network.config.levels:
+                logits = class_logits(logits, levels, self.edges)
             total = total + self.share * rate_loss(logits.float(), part.rate, self.edges)
             if np.isfinite(table.event).any():
                 shift = _log_odds(float(np.nanmean(table.event))) - _log_odds(self.prior)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrain.atomic import replacing
-from xrain.sensors import get_sensor
+from xrain.sensors import Channel, get_sensor
 
 if TYPE_CHECKING:
     from xrain.simulate.patches import RainSource
@@ -203,12 +203,14 @@ def _mixed_rain(
     return stochastic_rain(shape, spacing, seed=rng, parameters=storm)
 
 
-def load_samples(folder: Path, plan: Plan) -> dict[str, Shard]:
-    """Read all shards of a plan that exist, joined by sensor."""
+def load_samples(folder: Path, plan: Plan, channels: Sequence[str] = ()) -> dict[str, Shard]:
+    """Read all shards of a plan that exist, joined by sensor; of some channels only, if named."""
     out = {}
     for sensor in plan.sensors:
         paths = [shard_path(folder, plan, s, k) for s, k in plan.numbers if s == sensor]
-        parts = list(_read(p for p in paths if p.exists()))
+        names = [c.name for c in get_sensor(sensor).channels]
+        kept = [k for k, n in enumerate(names) if not channels or n in channels]
+        parts = list(_read((p for p in paths if p.exists()), kept))
         if parts:
             columns = [np.concatenate([getattr(p, f) for p in parts]) for f in _FIELDS]
             out[sensor] = Shard(*columns)
@@ -218,23 +220,25 @@ def load_samples(folder: Path, plan: Plan) -> dict[str, Shard]:
 _FIELDS = ("tb", "rain", "incidence", "land")
 
 
-def _read(paths: Iterator[Path]) -> Iterator[Shard]:
+def _read(paths: Iterator[Path], channels: list[int]) -> Iterator[Shard]:
     for path in paths:
         with np.load(path) as stored:
-            yield Shard(*(stored[f] for f in _FIELDS))
+            tb, *others = (stored[f] for f in _FIELDS)
+            yield Shard(tb[..., channels], *others)
 
 
-def valid_ranges(samples: dict[str, Shard], channels: Sequence[str]) -> dict[str, Any]:
+def valid_ranges(
+    samples: Mapping[str, Shard], channels: Mapping[str, Sequence[Channel]]
+) -> dict[str, Any]:
     """Range of every channel over all samples with a margin of 5 K: what training covers."""
     out: dict[str, Any] = {}
     for sensor, shard in samples.items():
-        for k, channel in enumerate(get_sensor(sensor).channels):
-            if channel.name in channels:
-                tb = shard.tb[..., k].astype(np.float32)
-                low, high = np.nanquantile(tb, [0.0001, 0.9999])
-                old = out.get(channel.name, (np.inf, -np.inf))
-                out[channel.name] = (
-                    round(min(float(low) - 5.0, old[0]), 1),
-                    round(max(float(high) + 5.0, old[1]), 1),
-                )
+        for k, channel in enumerate(channels[sensor]):
+            tb = shard.tb[..., k].astype(np.float32)
+            low, high = np.nanquantile(tb, [0.0001, 0.9999])
+            old = out.get(channel.name, (np.inf, -np.inf))
+            out[channel.name] = (
+                round(min(float(low) - 5.0, old[0]), 1),
+                round(max(float(high) + 5.0, old[1]), 1),
+            )
     return out

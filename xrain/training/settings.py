@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xrain.errors import InputError
-from xrain.models.unet import UNetConfig
-from xrain.sensors import get_sensor
+from xrain.models.trunk import UNetConfig
+from xrain.sensors import Channel, get_sensor
 from xrain.training.samples import Plan
 
 
@@ -45,6 +45,8 @@ class Settings:
         Files of real matched pixels to learn from beside the simulated samples.
     fold, folds : int
         With two folds or more, every `folds`-th day of the matchups from day `fold` is left out.
+    channels : tuple of str
+        The only channels shown, by name; all by default. The models are then called after DRAIN.
     real, detection : float
         Weight of the real pixels' rates, and of whether it rained in them.
     """
@@ -66,8 +68,14 @@ class Settings:
     matchups: tuple[str, ...] = ()
     fold: int = 0
     folds: int = 0
+    channels: tuple[str, ...] = ()
     real: float = 1.0
     detection: float = 0.15
+
+    def channels_of(self, sensor: str) -> tuple[Channel, ...]:
+        """Channels of an instrument that are shown."""
+        every = get_sensor(sensor).channels
+        return tuple(c for c in every if not self.channels or c.name in self.channels)
 
     @property
     def training_plan(self) -> Plan:
@@ -82,10 +90,21 @@ class Settings:
         return Plan(self.sensors, *parts, self.radar)
 
 
+DRAIN_LEVELS = tuple(round(k / 100, 2) for k in range(1, 100))
+"""Quantiles that DRAIN gives (Viltard et al. 2023, arXiv 2303.01220)."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"shards": 1, "held_out": 1, "per_shard": 4, "size": 32, "steps": 40, "batch": 4},
     "cpu": {"shards": 20, "held_out": 2, "steps": 6000, "batch": 8},
     "finetune": {"shards": 20, "held_out": 2, "steps": 2000, "batch": 3, "rate": 5e-4},
+    "drain": {
+        "config": UNetConfig((16, 32, 64, 128), levels=DRAIN_LEVELS),
+        "channels": ("36.64V", "36.64H", "89.0V", "89.0H"),
+        "shards": 20,
+        "held_out": 2,
+        "steps": 5000,
+        "batch": 4,
+    },
     "gpu": {
         "config": UNetConfig(widths=(48, 96, 160, 256), blocks=2, hidden=96, pixel=96),
         "shards": 200,
@@ -95,8 +114,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 64,
     },
 }
-"""Settings by name: a smoke test, two cores within an hour, real pixels mixed in, and one GPU
-in slices."""
+"""Settings by name: a smoke test, two cores within an hour, real pixels mixed in, the published
+DRAIN (four channels of GMI, 99 quantiles), and one GPU in slices."""
 
 
 def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:
@@ -110,4 +129,6 @@ def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
     names = tuple(get_sensor(s).name for s in sensors)
+    if preset == "drain":
+        names = ("GMI",)
     return replace(Settings(sensors=names, **PRESETS[preset]), **changes)

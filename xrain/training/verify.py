@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xrain.inference import Engine
+from xrain.models.quantiles import pinball_loss
+from xrain.models.trunk import UNetConfig
 from xrain.models.unet import ConstellationUNet, describe, stack_planes
-from xrain.sensors import get_sensor
+from xrain.sensors import Channel
 from xrain.training.batches import classes
 from xrain.training.samples import Shard
 
 INTERVAL = (0.05, 0.95)
 
 
-def judged_loss(network: ConstellationUNet, samples: Mapping[str, Shard]) -> float:
-    """Mean cross-entropy of whole patches with all channels, each sensor alike."""
+def pixel_loss(output: Tensor, rain: Tensor, config: UNetConfig) -> Tensor:
+    """Loss of each pixel (batch, row, column), 0 where the rain is unknown.
+
+    Cross-entropy of the rain classes, or of a network that gives quantiles their quantile loss.
+    """
+    if config.levels:
+        known = torch.isfinite(rain)
+        found = pinball_loss(output.movedim(1, -1), torch.nan_to_num(rain), config.levels)
+        return torch.where(known, found, 0.0)
+    target = classes(rain, config.edges)
+    return nn.functional.cross_entropy(output, target, ignore_index=-1, reduction="none")
+
+
+def judged_loss(
+    network: ConstellationUNet,
+    samples: Mapping[str, Shard],
+    channels: Mapping[str, Sequence[Channel]],
+) -> float:
+    """Mean loss of whole patches with all channels, each sensor alike."""
     losses = []
     for name, shard in samples.items():
-        channels = describe(get_sensor(name).channels)
         rain = torch.from_numpy(shard.rain)
-        fields = (
-            torch.from_numpy(f.astype(np.float32)) for f in (shard.tb, shard.incidence, shard.land)
-        )
-        planes = stack_planes(*fields)
+        fields = (shard.tb, shard.incidence, shard.land)
+        planes = stack_planes(*(torch.from_numpy(f.astype(np.float32)) for f in fields))
+        description = describe(channels[name])
         with torch.inference_mode():
-            logits = torch.cat([network(part, channels) for part in torch.split(planes, 4)])
-        target = classes(rain, network.config.edges)
-        losses.append(float(nn.functional.cross_entropy(logits, target, ignore_index=-1)))
+            out = torch.cat([network(part, description) for part in torch.split(planes, 4)])
+        found = pixel_loss(out, rain, network.config)
+        losses.append(float(found.sum() / torch.isfinite(rain).sum().clamp(min=1)))
     return float(np.mean(losses))
 
 
-def verify(network: ConstellationUNet, samples: dict[str, Shard]) -> dict[str, Any]:
+def verify(
+    network: ConstellationUNet,
+    samples: Mapping[str, Shard],
+    channels: Mapping[str, Sequence[Channel]],
+) -> dict[str, Any]:
     """Score a network on simulated patches, with their neighbours and as lone pixels.
+
+    What cannot be told, as where nothing rains, is left out.
 
     Returns
     -------
@@ -46,11 +69,13 @@ def verify(network: ConstellationUNet, samples: dict[str, Shard]) -> dict[str, A
         coverage of the 5–95 % interval where it rains, area under the ROC curve for rain of the
         lowest class and more, and the correlation of the same pixels seen alone.
     """
-    return {name: _verify_sensor(network, name, shard) for name, shard in samples.items()}
+    return {n: _verify_sensor(network, channels[n], shard) for n, shard in samples.items()}
 
 
-def _verify_sensor(network: ConstellationUNet, name: str, shard: Shard) -> dict[str, float]:
-    engine = Engine(network, get_sensor(name).channels, INTERVAL)
+def _verify_sensor(
+    network: ConstellationUNet, channels: Sequence[Channel], shard: Shard
+) -> dict[str, float]:
+    engine = Engine(network, channels, INTERVAL)
     tb = shard.tb.astype(np.float32)
     angle, land = shard.incidence.astype(np.float32), shard.land.astype(np.float32)
     strange = np.zeros(shard.rain.shape, bool)
@@ -62,7 +87,7 @@ def _verify_sensor(network: ConstellationUNet, name: str, shard: Shard) -> dict[
     alone = engine.lone(
         tb[known][every], angle[known][every], land[known][every], strange[known][every]
     )[0]
-    return {
+    found = {
         "n": int(rain.size),
         "correlation": _correlation(mean, rain),
         "rmse": float(np.sqrt(np.mean((mean - rain) ** 2))),
@@ -72,9 +97,12 @@ def _verify_sensor(network: ConstellationUNet, name: str, shard: Shard) -> dict[
         "correlation_lone": _correlation(alone, rain[every]),
         "wet_fraction": float(wet.mean()),
     }
+    return {k: v for k, v in found.items() if np.isfinite(v)}
 
 
 def _correlation(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
+    if not (a.std() and b.std()):
+        return float("nan")
     return float(np.corrcoef(a.astype(np.float64), b)[0, 1])
 
 
