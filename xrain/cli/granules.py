@@ -65,7 +65,7 @@ def retrieve(
                 bar.console.file.flush()
                 typer.echo(str(path))
             if outcome.error is not None:
-                _tell(outcome.source, outcome.error)
+                tell_failure(outcome.source, outcome.error)
                 failures.append(outcome.error)
             bar.advance(task)
     if failures:
@@ -74,7 +74,7 @@ def retrieve(
         raise typer.Exit(2 if all(isinstance(e, XrainError) for e in failures) else 1)
 
 
-def _tell(source: Path, error: Exception) -> None:
+def tell_failure(source: Path, error: Exception) -> None:
     text = str(error)
     if isinstance(error, XrainError):
         say_error(text if source.name in text else f"{source}: {text}")
