@@ -131,6 +131,10 @@ def gather(arrays: Iterable[xr.DataArray]) -> tuple[xr.Dataset, xr.DataArray]:
         A channel that lies on the dataset's grid.
     """
     fields = [_Field(a) for a in arrays]
+    whole = next((f for f in fields if f.name == f"all_{TB}"), None)
+    if whole is not None:
+        _require_swath([whole])
+        return _of_whole(whole, fields), whole.array
     labels = {id(f): channel_label(f.array) for f in fields}
     channels = [f for f in fields if labels[id(f)] and f.array.ndim == 2]
     _require_channels(channels, fields)
@@ -226,6 +230,16 @@ def _label(frequency: float, offset: float, polarization: str) -> str:
     return f"{frequency:g}{sides}{polarization}"
 
 
+def _of_whole(whole: _Field, fields: Sequence[_Field]) -> xr.Dataset:
+    """Build the swath of arrays that hold every channel on one grid, from xrain's own reader."""
+    names = [str(n) for n in whole.array[CHANNEL].values]
+    swath = _Swath(dict.fromkeys(names, whole), fields, _sensor_of([whole]))
+    by_name = {f.name: f.array.data for f in fields}
+    return swath.assemble(
+        whole.array.data, by_name.get(f"all_{INCIDENCE}"), by_name.get(f"all_{QUALITY}")
+    )
+
+
 def _require_channels(channels: Sequence[_Field], fields: Sequence[_Field]) -> None:
     if not channels:
         loaded = ", ".join(sorted({f.name for f in fields})) or "nothing"
@@ -233,6 +247,10 @@ def _require_channels(channels: Sequence[_Field], fields: Sequence[_Field]) -> N
             "the Scene holds no brightness temperature of a radiometer channel; load some with "
             f"calibration='brightness_temperature'. It holds {loaded}"
         )
+    _require_swath(channels)
+
+
+def _require_swath(channels: Sequence[_Field]) -> None:
     for field in channels:
         area: Any = field.array.attrs.get("area")
         if hasattr(area, "area_extent"):
@@ -353,20 +371,27 @@ class _Swath:
         return self._grids[field.grid].bring(values, fill)
 
     def dataset(self) -> xr.Dataset:
-        """Build the swath."""
-        data = {TB: ((SCAN, PIXEL, CHANNEL), self._tb(), ATTRIBUTES[TB])}
+        """Build the swath from arrays with grids of their own."""
+        quality = [f for f in self.others if f.name == QUALITY]
+        planes = [self.bring(f.lazy, f, QUALITY_FILL) for f in quality]
+        return self.assemble(
+            self._tb(), self._incidence(), da.stack(planes, -1) if planes else None
+        )
+
+    def assemble(self, tb: Any, incidence: Any | None, quality: Any | None) -> xr.Dataset:
+        """Name the arrays of one grid, and add positions, times and attributes."""
+        data = {TB: ((SCAN, PIXEL, CHANNEL), tb, ATTRIBUTES[TB])}
         coords: dict[str, Any] = dict(channel_coordinates(self.described))
         if self.reference.positions is not None:
             for name, values in zip((LATITUDE, LONGITUDE), self.reference.positions, strict=True):
                 coords[name] = ((SCAN, PIXEL), _lazy(values), ATTRIBUTES[name])
-        if (angle := self._incidence()) is not None:
-            coords[INCIDENCE] = ((SCAN, PIXEL, CHANNEL)[: angle.ndim], angle, ATTRIBUTES[INCIDENCE])
+        if incidence is not None:
+            dims = (SCAN, PIXEL, CHANNEL)[: incidence.ndim]
+            coords[INCIDENCE] = (dims, incidence, ATTRIBUTES[INCIDENCE])
         if (time := self._time()) is not None:
             coords[TIME] = (SCAN, time, ATTRIBUTES[TIME])
-        quality = [f for f in self.others if f.name == QUALITY]
-        if quality:
-            planes = [self.bring(f.lazy, f, QUALITY_FILL) for f in quality]
-            data[QUALITY] = ((SCAN, PIXEL, SWATH), da.stack(planes, -1), ATTRIBUTES[QUALITY])
+        if quality is not None:
+            data[QUALITY] = ((SCAN, PIXEL, SWATH), quality, ATTRIBUTES[QUALITY])
         return xr.Dataset(data, coords, self._attributes())
 
     def _tb(self) -> da.Array:
