@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from xrain.cli.console import say_error
-from xrain.cli.granules import info, plot, retrieve
+from xrain.cli.granules import animate, info, plot, retrieve
 from xrain.cli.grid import grid
 from xrain.cli.models import app as models
 from xrain.cli.score import score
@@ -64,6 +64,7 @@ def _options(
 app.command()(info)
 app.command()(retrieve)
 app.command()(plot)
+app.command()(animate)
 app.command()(grid)
 app.add_typer(models, name="models")
 app.command()(demo)

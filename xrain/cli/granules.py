@@ -12,7 +12,7 @@ import typer
 from xrain.cli.console import out, progress, say, say_error
 from xrain.errors import XrainError
 
-__all__ = ["info", "plot", "retrieve"]
+__all__ = ["animate", "info", "plot", "retrieve", "tell_failure"]
 
 File = Annotated[Path, typer.Argument(help="An L1C granule or a rain file.", show_default=False)]
 
@@ -75,6 +75,7 @@ def retrieve(
 
 
 def tell_failure(source: Path, error: Exception) -> None:
+    """Tell why a file could not be used; with its traceback where that is a fault of xrain."""
     text = str(error)
     if isinstance(error, XrainError):
         say_error(text if source.name in text else f"{source}: {text}")
@@ -106,3 +107,19 @@ def plot(
     target = output or Path(f"{file.name.removesuffix(file.suffix)}.png")
     path = draw_file(file, target, variable=variable, panels=panels, channels=channel or ())
     typer.echo(str(path))
+
+
+def animate(
+    files: Annotated[
+        list[Path], typer.Argument(help="Rain files, in their order.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Film: .gif, or .mp4 (ffmpeg).")],
+    variable: Annotated[
+        str | None, typer.Option(help="Variable to draw; by default the rain rate.")
+    ] = None,
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 2.0,
+) -> None:
+    """Draw rain files, or the intervals of a gridded one, one after the other into a film."""
+    from xrain.files import animate_files
+
+    typer.echo(str(animate_files(files, output, variable=variable, fps=fps)))

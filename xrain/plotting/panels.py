@@ -69,6 +69,8 @@ def make_panel(ds: xr.Dataset, name: str, quantile: float | None) -> Panel:
     values = _interval(ds) if name == INTERVAL else _require(ds, name)
     if QUANTILE in values.dims:
         values = _pick_quantile(values, quantile)
+    if values.ndim > 2:
+        values = values.squeeze([d for d, n in values.sizes.items() if n == 1])
     values = _load(values)
     if values.ndim not in (1, 2):
         raise InputError(
