@@ -12,6 +12,7 @@ from typing import Any
 import typer
 import typer.core
 
+from xrain.cli.compare import compare
 from xrain.cli.console import say_error
 from xrain.cli.granules import animate, info, plot, retrieve
 from xrain.cli.grid import grid
@@ -69,6 +70,7 @@ app.command()(grid)
 app.add_typer(models, name="models")
 app.command()(demo)
 app.command()(score)
+app.command()(compare)
 app.command()(train)
 app.command()(simulate)
 app.command("validate-simulator")(validate_simulator)
