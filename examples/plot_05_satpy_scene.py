@@ -60,8 +60,8 @@ local = scn.resample(area, radius_of_influence=15_000)
 # ----
 # Satpy's enhancement of a composite gives the colours: for rain the classes of
 # xrain's own maps, for 37 and 89 GHz the recipes of the Naval Research
-# Laboratory. In its pictures the sea is dark, land is cyan, rain at 37 GHz is
-# pink, and ice aloft, which scatters 89 GHz, is red.
+# Laboratory. In its pictures land is cyan; rain is pink at 37 GHz, and ice
+# aloft, which scatters 89 GHz, is red.
 
 import matplotlib.pyplot as plt
 from satpy.enhancements.enhancer import get_enhanced_image

@@ -120,7 +120,7 @@ class RainField(CompositeBase):  # type: ignore[misc]
                 f"the retrieval gives {', '.join(known)} but no {name}; add its level to the "
                 "'quantiles' of the composite rain_retrieval"
             )
-        field = planes.isel({_PLANE: known.index(name)}, drop=True)
+        field = planes.isel({_PLANE: known.index(name)}, drop=True).rename(name)
         quantile = name.startswith(f"{SURFACE_PRECIP}_q")
         attrs = ATTRIBUTES[SURFACE_PRECIP_QUANTILE if quantile else name]
         if name in _FLAGS:
