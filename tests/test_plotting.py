@@ -480,6 +480,34 @@ def test_a_dimension_of_length_one_is_no_obstacle() -> None:
     np.testing.assert_array_equal(drawn, rain.surface_precip.values[0])
 
 
+def test_counts_are_whole_and_none_is_not_observed() -> None:
+    ds = make_rain()
+    counts = np.zeros((40, 50), "i4")
+    counts[:, 10:30], counts[:, 30:] = 1, 3
+    ds["overpass_count"] = (("scan", "pixel"), counts, {"units": "1"})
+    figure = plotting.plot_rain(ds, variable="overpass_count", borders=False)
+    assert [t.get_text() for t in figure.axes[1].get_yticklabels()] == ["1", "2", "3"]
+    first, last = (mpl.colormaps["YlGnBu"].resampled(3)(k) for k in (0, 2))
+    assert share(figure, last) > share(figure, first) * 0.8 > 0.02
+    ds["overpass_count"] = ds.overpass_count * 20
+    ticks = plotting.plot_rain(ds, variable="overpass_count").axes[1].get_yticklabels()
+    assert 5 <= len(ticks) <= 11
+
+
+def test_an_interval_of_time_is_in_the_title() -> None:
+    ds = make_rain().drop_vars("time").expand_dims(time=[np.datetime64("2020-07-01T12", "ns")])
+    day = np.array([["2020-07-01", "2020-07-02"]], "M8[ns]")
+    ds["time_bnds"] = (("time", "bnds"), day)
+    title = plotting.plot_rain(ds).axes[0].get_title().replace("\n", " · ")
+    assert "2020-07-01 00:00–2020-07-02 00:00 UTC" in title
+
+
+def test_wide_maps_stand_in_few_columns() -> None:
+    wide = make_rain((0.0, 0.0), (20, 50))
+    figure = plotting.plot_side_by_side({str(k): wide for k in range(5)})
+    assert figure.axes[0].get_subplotspec().get_gridspec().ncols == 3
+
+
 def read_gif(path: Path) -> tuple[list[np.ndarray], int]:
     with Image.open(path) as film:
         return [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)], film.info[

@@ -31,6 +31,8 @@ from xrain.plotting.style import UNSEEN_COLOR, Style, style_of
 
 Array = NDArray[np.float64]
 
+_WIDE = 0.8  # height over width
+
 
 def plot_rain(
     ds: xr.Dataset,
@@ -296,9 +298,9 @@ def _new_axes(
     import matplotlib.pyplot as plt
 
     count = len(panels)
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
     shape = min(max(_image_shape(panels[0]) if view is None else view.shape, 0.3), 1.8)
+    columns = _columns(count, shape)
+    rows = math.ceil(count / columns)
     width = 6.2 if count == 1 else 2.4 if columns > 3 else 4.0
     width *= min(1.0, math.sqrt(1.3 / shape))
     shared = len({id(style) for style in styles}) == 1
@@ -319,12 +321,13 @@ def _widest_label(style: Style) -> int:
     return max((len(line) - 4 for line in lines), default=0)
 
 
-def _columns(count: int) -> int:
-    """Choose the number of columns that leaves the fewest places empty, at most five."""
+def _columns(count: int, shape: float) -> int:
+    """Choose how many columns leave the fewest places empty: at most five, three of wide maps."""
     if count <= 3:
         return count
-    least = min(math.ceil(math.sqrt(count)), 5)
-    return min(range(least, 6), key=lambda columns: (-count % columns, columns))
+    most = 5 if shape > _WIDE else 3
+    least = min(math.ceil(math.sqrt(count)), most)
+    return min(range(least, most + 1), key=lambda columns: (-count % columns, columns))
 
 
 def _image_shape(panel: Panel) -> float:

@@ -162,9 +162,10 @@ def heading(ds: xr.Dataset, subject: str = "") -> str:
 
 
 def _when(ds: xr.Dataset) -> str:
+    bounds = f"{TIME}_bnds"  # of an interval
     if TIME not in ds.coords:
         return ""
-    times = ds[TIME].values
+    times = ds[bounds if bounds in ds.variables else TIME].values
     times = times[~np.isnat(times)] if np.issubdtype(times.dtype, np.datetime64) else times[:0]
     if times.size == 0:
         return ""
