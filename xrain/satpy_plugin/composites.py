@@ -28,7 +28,8 @@ from xrain.conventions import (
     parse_channel_name,
 )
 from xrain.errors import InputError
-from xrain.io.scene import channel_label, gather
+from xrain.io.labels import channel_label
+from xrain.io.scene import gather
 from xrain.retrieval import QUANTILES, retrieve
 from xrain.satpy_plugin.base import PROVENANCE, QUALITY_FILL, quantile_name
 from xrain.satpy_plugin.reader import WHOLE
