@@ -489,6 +489,11 @@ def test_counts_are_whole_and_none_is_not_observed() -> None:
     assert [t.get_text() for t in figure.axes[1].get_yticklabels()] == ["1", "2", "3"]
     first, last = (mpl.colormaps["YlGnBu"].resampled(3)(k) for k in (0, 2))
     assert share(figure, last) > share(figure, first) * 0.8 > 0.02
+    middle = mpl.colormaps["YlGnBu"].resampled(3)(1)
+    assert share(figure, middle) < 0.1  # in the colour bar alone
+    one = plotting.plot_rain(ds.assign(overpass_count=ds.overpass_count // 3),
+                             variable="overpass_count")  # fmt: skip
+    assert [t.get_text() for t in one.axes[1].get_yticklabels()] == ["1"]
     ds["overpass_count"] = ds.overpass_count * 20
     ticks = plotting.plot_rain(ds, variable="overpass_count").axes[1].get_yticklabels()
     assert 5 <= len(ticks) <= 11

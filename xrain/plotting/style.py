@@ -106,11 +106,12 @@ def count_style(values: xr.DataArray) -> Style:
     step = -(-top // MOST_COUNTS)
     edges = np.arange(1, top + step + 1, step) - 0.5
     clear = (0, 0, 0, 0)
-    cmap = mpl.colormaps["YlGnBu"].resampled(edges.size).with_extremes(bad=clear, under=clear)
+    colors = mpl.colormaps["YlGnBu"].resampled(edges.size - 1)
+    cmap = colors.with_extremes(bad=clear, under=clear)
     starts = tuple(float(edge) for edge in edges[:-1] + 0.5)
     middles = starts if step == 1 else tuple(float(edge) for edge in edges[:-1])
     labels = tuple(f"{start:g}" for start in starts)
-    norm = BoundaryNorm(edges, edges.size)
+    norm = BoundaryNorm(edges, edges.size - 1)
     return Style(cmap, norm, _label(values), middles, labels)
 
 
