@@ -346,13 +346,14 @@ class _Swath:
         return shared
 
     def _time(self) -> Any | None:
-        """Scan times of the reference grid, which are in memory."""
-        reference = self.reference
-        candidates = [f.array for f in self.others if f.name == TIME and f.group == reference.group]
-        candidates += list(reference.array.coords.values())
-        for array in candidates:
-            if array.dims == reference.array.dims[:1] and array.dtype.kind == "M":
-                return np.asarray(array.values)
+        """Scan times, which are in memory: those of the reference grid, else of as many scans."""
+        array = self.reference.array
+        times = [f for f in self.others if f.name == TIME]
+        times.sort(key=lambda f: f.group != self.reference.group)
+        for found in (*(f.array for f in times), *array.coords.values()):
+            fits = found.dims == array.dims[:1] and found.shape == array.shape[:1]
+            if fits and found.dtype.kind == "M":
+                return np.asarray(found.values)
         return None
 
     def _attributes(self) -> dict[str, Any]:
