@@ -28,7 +28,7 @@ from xrain.level3.gridder import Extent, Gridder
 from xrain.level3.write import write_grid
 from xrain.retrieval import retrieve
 
-__all__ = ["Gridder", "grid_rain"]
+__all__ = ["Gridder", "grid_rain", "write_grid"]
 
 
 def grid_rain(

@@ -28,6 +28,14 @@ from xrain.conventions import (
     TIME,
 )
 from xrain.errors import InputError, OutputError
+from xrain.level3.describe import (
+    COUNT,
+    GRID_ATTRIBUTES,
+    SPREAD,
+    TIME_ATTRIBUTES,
+    TYPES,
+    UNCERTAINTY,
+)
 from xrain.regrid.areas import Target, require_swath, target_of
 from xrain.regrid.average import average_operator, cell_areas
 from xrain.regrid.locate import swath_of
@@ -37,53 +45,12 @@ __all__ = ["Extent", "Gridder"]
 Array = npt.NDArray[Any]
 Extent = tuple[float, float, float, float]
 
-COUNT: Final = "overpass_count"
-SPREAD: Final = "surface_precip_spread"
-UNCERTAINTY: Final = "surface_precip_uncertainty"
-
 SUMS: Final = ("weight", "mean", "square", "count", "known", "variance", "likely", "likelihood")
 """What is summed up over overpasses: Σa, Σam, Σam², n, Σa where u is known, Σ(au)², Σa where the
 probability is known, Σap."""
 
 KEPT: Final = 2
 """Intervals of time whose sums stay in memory; the others wait on disk."""
-
-_RATE = {"units": "mm h-1", "cell_methods": "time: mean area: mean"}
-_TIME_ATTRIBUTES: Final = {
-    "standard_name": "time", "long_name": "middle of the interval", "bounds": "time_bnds",
-    "axis": "T",
-}  # fmt: skip
-_ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
-    SURFACE_PRECIP: {
-        "standard_name": "lwe_precipitation_rate",
-        "long_name": "mean surface precipitation rate of the overpasses",
-        "ancillary_variables": f"{COUNT} {SPREAD} {UNCERTAINTY}",
-        **_RATE,
-    },
-    COUNT: {
-        "standard_name": "number_of_observations",
-        "long_name": "number of overpasses",
-        "units": "1",
-        "cell_methods": "time: sum area: sum",
-    },
-    SPREAD: {
-        "long_name": "standard deviation of the rate between overpasses",
-        "units": "mm h-1",
-        "cell_methods": "area: mean time: standard_deviation",
-    },
-    UNCERTAINTY: {
-        "standard_name": "lwe_precipitation_rate standard_error",
-        "long_name": "standard error of the mean rate due to the retrieval",
-        "units": "mm h-1",
-        "comment": "from the width between the outermost quantiles as if normal; the same error "
-        "all over a cell, independent ones between overpasses",
-    },
-    PROBABILITY_OF_PRECIP: {
-        **ATTRIBUTES[PROBABILITY_OF_PRECIP],
-        "long_name": "mean probability of precipitation of the overpasses",
-        "cell_methods": "time: mean area: mean",
-    },
-}
 
 
 class Gridder:
@@ -272,10 +239,12 @@ class Gridder:
         results = [delayed(self._results, pure=False)(number) for number in numbers]
         data = {
             name: concatenate([from_delayed(r[name], shape, dtype) for r in results])
-            for name, dtype in _TYPES.items()
+            for name, dtype in TYPES.items()
         }
         dims = (TIME, LATITUDE, LONGITUDE)
-        made = {n: (dims, v, {**_ATTRIBUTES[n], "grid_mapping": "crs"}) for n, v in data.items()}
+        made = {
+            n: (dims, v, {**GRID_ATTRIBUTES[n], "grid_mapping": "crs"}) for n, v in data.items()
+        }
         crs = xr.Variable((), np.int32(0), {
             "grid_mapping_name": "latitude_longitude",
             "semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563,
@@ -296,7 +265,7 @@ class Gridder:
                  LONGITUDE: np.linspace(west, east, columns + 1)}  # fmt: skip
         coords: dict[str, Any] = {
             TIME: (TIME, time[:, 0] + (time[:, 1] - time[:, 0]) // 2,
-                   dict(_TIME_ATTRIBUTES)),
+                   dict(TIME_ATTRIBUTES)),
             "time_bnds": ((TIME, "bnds"), time),
         }  # fmt: skip
         for name, edge in edges.items():
@@ -321,7 +290,7 @@ class Gridder:
                 PROBABILITY_OF_PRECIP: sums["likelihood"] / sums["likely"],
             }
         return {
-            name: values.reshape(1, *self.target.shape)[:, ::-1].astype(_TYPES[name])
+            name: values.reshape(1, *self.target.shape)[:, ::-1].astype(TYPES[name])
             for name, values in made.items()
         }
 
@@ -332,13 +301,6 @@ class Gridder:
 _FREQ: Final = re.compile(r"^\s*(?P<count>\d*\.?\d*)\s*(?P<unit>s|min|h|d)\s*$", re.IGNORECASE)
 _UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _NO_TIME: Final = np.iinfo(np.int64).min
-_TYPES: Final[dict[str, Any]] = {
-    SURFACE_PRECIP: np.float32,
-    COUNT: np.int32,
-    SPREAD: np.float32,
-    UNCERTAINTY: np.float32,
-    PROBABILITY_OF_PRECIP: np.float32,
-}
 
 
 def _duration(freq: str) -> int:
