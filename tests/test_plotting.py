@@ -507,6 +507,17 @@ def test_an_interval_of_time_is_in_the_title() -> None:
     assert "2020-07-01 00:00–2020-07-02 00:00 UTC" in title
 
 
+def test_a_map_of_the_globe_is_cut_at_the_date_line() -> None:
+    lat, lon = np.arange(-88.0, 90, 4), np.arange(-178.0, 180, 4)
+    dims = ("latitude", "longitude")
+    ds = xr.Dataset({"surface_precip": (dims, np.ones((45, 90)), {"units": "mm h-1"})},
+                    {"latitude": lat, "longitude": lon})  # fmt: skip
+    figure = plotting.plot_rain(ds)
+    assert figure.axes[0].get_xlim() == pytest.approx((-180, 180))
+    assert _prime(figure.axes[0]) == 0
+    assert figure.axes[0].projection.proj4_params.get("lon_0", 0) == 0
+
+
 def test_wide_maps_stand_in_few_columns() -> None:
     wide = make_rain((0.0, 0.0), (20, 50))
     figure = plotting.plot_side_by_side({str(k): wide for k in range(5)})
