@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ GRANULES = {
     "l1c_granule": ["granules/*/1C*.HDF5"],
     "rain_granule": ["granules/*/2*.HDF5", "granules/*/3B*.HDF5", "dpr/*.HDF5"],
 }
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NO_DATA = f"no real data in {DATA}: set XRAIN_TEST_DATA to the folder that holds it"
 
 
@@ -92,6 +95,30 @@ def data_dir() -> Path:
     if not DATA.is_dir():
         pytest.skip(NO_DATA)
     return DATA
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Callable[..., Any]:
+    """Draw a page in a browser, from disk and without a network."""
+    if BROWSER is None:
+        pytest.skip("no chromium: install it to see the pages drawn")
+    from matplotlib.image import imread
+
+    def draw(page: Path, *flags: str, height: int = 1600) -> Any:
+        shot = tmp_path / f"{page.stem}.png"
+        usual = [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars",
+            f"--window-size=1200,{height}", f"--user-data-dir={tmp_path / 'profile'}",
+            f"--screenshot={shot}",
+        ]  # fmt: skip
+        subprocess.run(
+            [str(BROWSER), *usual, *flags, page.as_uri()],
+            capture_output=True, check=True, timeout=120,
+        )  # fmt: skip
+        return (imread(shot)[..., :3] * 255).round().astype(int)
+
+    return draw
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -309,3 +309,16 @@ def test_the_demo_retrieves_the_packaged_granule(tmp_path: Path) -> None:
         got, true = rain["surface_precip"].values, truth["surface_precip"].values
         both = np.isfinite(got) & np.isfinite(true)
         assert np.corrcoef(got[both], true[both])[0, 1] > 0.5
+
+
+def test_animate_makes_a_film_of_rain_files(granule: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("retrieve", granule, "-o", out, "-m", model).exit_code == 0
+    rain = out / "1C.TEST.GMI.rain.nc"
+    result = run("animate", rain, rain, "-o", tmp_path / "film.gif", "--fps", "4")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "film.gif")
+    assert (tmp_path / "film.gif").read_bytes()[:6] == b"GIF89a"
+    refused = run("animate", granule, "-o", tmp_path / "no.gif")
+    assert refused.exit_code == 2
+    assert "retrieve it first" in refused.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 import dask.array as da
 import matplotlib as mpl
+import matplotlib.animation
 import numpy as np
 import pytest
 import xarray as xr
@@ -19,6 +20,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_rgb
+from PIL import Image, ImageSequence
 
 from xrain import plotting
 from xrain.conventions import ATTRIBUTES
@@ -454,3 +456,154 @@ def test_every_real_granule_can_be_drawn(l1c_granule: Path) -> None:
     if not empty:
         drawn = mesh(figure).get_array()
         assert drawn.count() == int(values.notnull().sum())
+
+
+# ---- one call for all, and films
+
+
+def test_plot_takes_rain_where_there_is_some_and_tb_where_not() -> None:
+    rain, swath = make_rain(), make_swath()
+    assert mesh(rain.rain.plot()).get_array().size == rain.surface_precip.size
+    titles = [ax.get_title() for ax in swath.rain.plot().axes[:2]]
+    assert titles == ["36.64 GHz V", "183.31 ± 3 GHz V"]
+    one = swath.rain.plot(channels="36.5V")
+    assert "36.64 GHz V" in one.axes[0].get_title()
+    with pytest.raises(InputError, match="panels: the dataset has no rain yet, only 'tb'"):
+        swath.rain.plot(panels=True)
+    with pytest.raises(InputError, match="no variable 'surface_precip'; it has none"):
+        xr.Dataset().rain.plot()
+
+
+def test_a_dimension_of_length_one_is_no_obstacle() -> None:
+    rain = make_rain().drop_vars("time").expand_dims(time=[np.datetime64("2020-07-01", "ns")])
+    drawn = mesh(plotting.plot_rain(rain)).get_array()
+    np.testing.assert_array_equal(drawn, rain.surface_precip.values[0])
+
+
+def test_counts_are_whole_and_none_is_not_observed() -> None:
+    ds = make_rain()
+    counts = np.zeros((40, 50), "i4")
+    counts[:, 10:30], counts[:, 30:] = 1, 3
+    ds["overpass_count"] = (("scan", "pixel"), counts, {"units": "1"})
+    figure = plotting.plot_rain(ds, variable="overpass_count", borders=False)
+    assert [t.get_text() for t in figure.axes[1].get_yticklabels()] == ["1", "2", "3"]
+    first, last = (mpl.colormaps["YlGnBu"].resampled(3)(k) for k in (0, 2))
+    assert share(figure, last) > share(figure, first) * 0.8 > 0.02
+    middle = mpl.colormaps["YlGnBu"].resampled(3)(1)
+    assert share(figure, middle) < 0.1  # in the colour bar alone
+    one = plotting.plot_rain(ds.assign(overpass_count=ds.overpass_count // 3),
+                             variable="overpass_count")  # fmt: skip
+    assert [t.get_text() for t in one.axes[1].get_yticklabels()] == ["1"]
+    ds["overpass_count"] = ds.overpass_count * 20
+    ticks = plotting.plot_rain(ds, variable="overpass_count").axes[1].get_yticklabels()
+    assert 5 <= len(ticks) <= 11
+
+
+def test_an_interval_of_time_is_in_the_title() -> None:
+    ds = make_rain().drop_vars("time").expand_dims(time=[np.datetime64("2020-07-01T12", "ns")])
+    day = np.array([["2020-07-01", "2020-07-02"]], "M8[ns]")
+    ds["time_bnds"] = (("time", "bnds"), day)
+    title = plotting.plot_rain(ds).axes[0].get_title().replace("\n", " · ")
+    assert "2020-07-01 00:00–2020-07-02 00:00 UTC" in title
+
+
+def test_a_map_of_the_globe_is_cut_at_the_date_line() -> None:
+    lat, lon = np.arange(-88.0, 90, 4), np.arange(-178.0, 180, 4)
+    dims = ("latitude", "longitude")
+    ds = xr.Dataset({"surface_precip": (dims, np.ones((45, 90)), {"units": "mm h-1"})},
+                    {"latitude": lat, "longitude": lon})  # fmt: skip
+    figure = plotting.plot_rain(ds)
+    assert figure.axes[0].get_xlim() == pytest.approx((-180, 180))
+    assert _prime(figure.axes[0]) == 0
+    assert figure.axes[0].projection.proj4_params.get("lon_0", 0) == 0
+
+
+def test_wide_maps_stand_in_few_columns() -> None:
+    wide = make_rain((0.0, 0.0), (20, 50))
+    figure = plotting.plot_side_by_side({str(k): wide for k in range(5)})
+    assert figure.axes[0].get_subplotspec().get_gridspec().ncols == 3
+
+
+def read_gif(path: Path) -> tuple[list[np.ndarray], int]:
+    with Image.open(path) as film:
+        return [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)], film.info[
+            "duration"
+        ]
+
+
+def test_a_film_has_a_frame_for_each_dataset_on_one_extent(tmp_path: Path) -> None:
+    frames = [make_rain((0.0, 176.0 + 4 * k)) for k in range(3)]
+    path = plotting.animate(frames, tmp_path / "a.gif", fps=4, dpi=50)
+    images, duration = read_gif(path)
+    assert (len(images), duration) == (3, 250)
+    assert len({i.shape for i in images}) == 1
+    wanted = np.round(np.array(to_rgb(style.RAIN_COLORS[4])) * 255)
+    middles = []
+    for image in images:
+        found = np.argwhere((np.abs(image[:, : image.shape[1] * 3 // 4] - wanted) < 8).all(-1))
+        assert len(found) > 20
+        middles.append(found[:, 1].mean())
+    steps = np.diff(middles)
+    assert steps[0] > 20
+    assert steps[1] == pytest.approx(steps[0], rel=0.1)  # the date line is no jump
+    assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
+
+
+def test_times_of_one_dataset_become_frames(tmp_path: Path) -> None:
+    lat, lon = np.arange(20.0, 30), np.arange(100.0, 112)
+    rate = np.stack([np.full((10, 12), r) for r in (0.3, 3.0)])
+    ds = xr.Dataset(
+        {"surface_precip": (("time", "latitude", "longitude"), rate, {"units": "mm h-1"})},
+        {"time": np.array(["2020-07-01", "2020-07-02"], "M8[ns]"), "latitude": lat,
+         "longitude": lon},
+    )  # fmt: skip
+    images, _ = read_gif(plotting.animate(ds, tmp_path / "a.gif", dpi=50))
+    colors = [tuple(i[i.shape[0] // 2, i.shape[1] // 3]) for i in images]
+    for color, k in zip(colors, (1, 4), strict=True):
+        assert np.abs(np.array(color) / 255 - to_rgb(style.RAIN_COLORS[k])).max() < 0.03
+
+
+def test_a_film_over_the_pole_keeps_its_frame(tmp_path: Path) -> None:
+    y, x = np.meshgrid(np.arange(-20, 20) * 0.8, np.arange(-20, 20) * 0.8, indexing="ij")
+    frames = []
+    for shift in (-6.0, 6.0):
+        ds = make_rain((0.0, 0.0), (40, 40))
+        frames.append(ds.assign_coords(
+            latitude=(("scan", "pixel"), 90 - np.hypot(x + shift, y)),
+            longitude=(("scan", "pixel"), np.rad2deg(np.arctan2(y, x + shift))),
+        ))  # fmt: skip
+    images, _ = read_gif(plotting.animate(frames, tmp_path / "a.gif", dpi=50))
+    land = [(np.abs(i - np.round(np.array(to_rgb(style.COAST_COLOR)) * 255)) < 8).all(-1)
+            for i in images]  # fmt: skip
+    assert land[0].any()
+    corner = (slice(0, 60), slice(0, 60))
+    np.testing.assert_array_equal(land[0][corner], land[1][corner])
+
+
+def test_a_film_that_cannot_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = make_rain()
+    for frames, name, message, options in [
+        ([], "a.gif", "no frame", {}),
+        ([ds], "a.avi", "unknown kind of film; known are .gif, .mp4", {}),
+        ([ds], "a.gif", "2 titles for 1 frames", {"titles": ["a", "b"]}),
+        ([ds], "a.gif", "fps=0", {"fps": 0}),
+        ([ds.drop_vars("latitude")], "a.gif", "frame 0 has no 'latitude'", {}),
+    ]:
+        with pytest.raises(InputError, match=message):
+            plotting.animate(frames, tmp_path / name, **options)
+    with pytest.raises(InputError, match="no variable 'snow'"):
+        plotting.animate([ds], tmp_path / "a.gif", variable="snow")
+    monkeypatch.setitem(mpl.rcParams, "animation.ffmpeg_path", "/nowhere/ffmpeg")
+    with pytest.raises(InputError, match=r"needs ffmpeg; install it or write a \.gif"):
+        plotting.animate([ds], tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(
+    not mpl.animation.writers.is_available("ffmpeg"), reason="ffmpeg is not installed"
+)
+def test_mp4_where_there_is_ffmpeg(tmp_path: Path) -> None:
+    path = plotting.animate([make_rain(), make_rain()], tmp_path / "a.mp4", dpi=50)
+    assert path.read_bytes()[4:8] == b"ftyp"

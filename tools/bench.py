@@ -24,6 +24,8 @@ TURNS = 5
 SCANS = 2963
 """Scans of a full GMI granule."""
 
+METHODS = ("nearest", "bilinear", "average", "gaussian", "ewa")
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -146,6 +148,103 @@ def bench_retrieval() -> list[Figure]:
     ]
 
 
+def bench_scene(path: Path) -> list[Figure]:
+    """Time rain as a composite of a Satpy Scene against the accessor, both from the file."""
+    import satpy
+
+    import xrain
+
+    model = any_model().card.id
+
+    def accessor() -> None:
+        with xrain.open_l1c(path, chunks={}) as opened:
+            opened.rain.retrieve(model)["surface_precip"].compute()
+
+    def scene() -> None:
+        with satpy.config.set({"xrain.model": model}):
+            scn = satpy.Scene(filenames=[str(path)], reader="gpm_l1c")
+            scn.load(["surface_precip"])
+            scn["surface_precip"].compute()
+
+    alone, inside = best_times(accessor, scene, turns=3)
+    return [
+        Figure("rain of a full GMI granule from its file", alone, "s"),
+        Figure("Scene load and composite / accessor", inside / alone, "×", "≤ 1.25"),
+    ]
+
+
+def bench_resampling() -> list[Figure]:
+    """Time resampling the rain of a GMI orbit to 0.1 degrees against pyresample by hand."""
+    from pyresample import SwathDefinition, create_area_def, kd_tree
+
+    import xrain
+    from xrain.testing import write_fake_l1c
+
+    with tempfile.TemporaryDirectory() as folder:
+        granule = write_fake_l1c(folder, "gmi", scans=SCANS)
+        with xrain.open_l1c(granule) as opened:
+            ds = opened[["latitude", "longitude"]].load()
+    rate = np.random.default_rng(0).gamma(0.5, 2.0, ds["latitude"].shape).astype(np.float32)
+    dims = ("scan", "pixel")
+    ds = ds.assign(
+        surface_precip=(dims, rate), probability_of_precip=(dims, rate / rate.max()),
+        surface_precip_quantile=(("quantile", *dims), np.stack([rate / 2, rate, rate * 2])),
+        precip_flag=(dims, (rate > 0.1).astype(np.int8)),
+        retrieval_quality=(dims, np.zeros(rate.shape, np.int16)),
+    )  # fmt: skip
+    area = create_area_def(
+        "globe", "EPSG:4326", area_extent=(-180, -70, 180, 70), shape=(1400, 3600)
+    )
+    fills = {"precip_flag": -1, "retrieval_quality": 32}
+
+    def by_hand() -> dict[Any, list[Any]]:
+        swath = SwathDefinition(ds["longitude"].values, ds["latitude"].values)
+        found = kd_tree.get_neighbour_info(swath, area, 11_000, neighbours=1)[:3]
+        return {
+            name: [
+                kd_tree.get_sample_from_neighbour_info(
+                    "nn", area.shape, layer, *found, fill_value=fills.get(name, np.nan)
+                )
+                for layer in np.reshape(values.values, (-1, *rate.shape))
+            ]
+            for name, values in ds.data_vars.items()
+        }
+
+    hand, *ours = best_times(
+        by_hand, *(functools.partial(xrain.resample, ds, area, m) for m in METHODS), turns=3
+    )
+    return [
+        Figure("nearest pixel of a GMI orbit at 0.1° with pyresample by hand", hand, "s"),
+        *(
+            Figure(f"resample, {m} / that", taken / hand, "×", "≤ 1.2" if m == "nearest" else "")
+            for m, taken in zip(METHODS, ours, strict=True)
+        ),
+    ]
+
+
+def bench_grid(folder: Path) -> list[Figure]:
+    """Measure peak memory of merging one and four orbits on a global grid of 0.1 degrees."""
+    figures = []
+    for count in (1, 4):
+        code = f"""
+import resource, numpy as np, xarray as xr
+from xrain.level3 import Gridder, write_grid
+from xrain.testing import fake_swath
+ds = fake_swath("gmi", {SCANS})[["latitude", "longitude", "time"]].load()
+rate = np.random.default_rng(0).gamma(0.5, 2.0, ds.latitude.shape).astype("f4")
+with Gridder(resolution=0.1) as sums:
+    for k in range({count}):
+        turned = (ds.longitude + 25 * k + 180) % 360 - 180
+        rain = ds.assign(surface_precip=(("scan", "pixel"), rate))
+        sums.add(rain.assign_coords(longitude=turned))
+    write_grid(sums.to_dataset(), {str(folder / "grid.nc")!r})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+"""
+        peak = run_apart(code)
+        figures.append(Figure(f"peak memory, global grid of 0.1°, granules: {count}", peak, "GB"))
+    return figures
+
+
 def run_apart(code: str) -> float:
     """Run code in a new process; it prints one number."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -228,7 +327,8 @@ def bench_simulator() -> list[Figure]:
 
 def main() -> None:
     """Run everything, or what is named, and print a table or JSON."""
-    parts = ("reading", "retrieval", "memory", "import", "simulator")
+    parts = ("reading", "retrieval", "scene", "resampling", "grid", "memory", "import",
+             "simulator")  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="by default all")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -239,11 +339,14 @@ def main() -> None:
         from xrain.testing import write_fake_l1c
 
         folder = Path(name)
-        if {"reading", "retrieval"} & set(wanted):
-            path = write_fake_l1c(folder / "full.HDF5", "gmi", scans=SCANS)
+        if {"reading", "scene"} & set(wanted):
+            path = write_fake_l1c(folder, "gmi", scans=SCANS)  # the archive's name tells Satpy
         calls: dict[str, Callable[[], list[Figure]]] = {
             "reading": lambda: bench_reading(path),
             "retrieval": bench_retrieval,
+            "scene": lambda: bench_scene(path),
+            "resampling": bench_resampling,
+            "grid": lambda: bench_grid(folder),
             "memory": lambda: bench_memory(folder),
             "import": bench_import,
             "simulator": bench_simulator,

@@ -18,6 +18,7 @@ from xrain.sensors import get_sensor, list_sensors
 if TYPE_CHECKING:
     from xrain.io.open import open_l1c, open_reference
     from xrain.io.scene import from_scene
+    from xrain.level3 import grid_rain
     from xrain.models.store import fetch_model, list_models, load_model
     from xrain.output import write_rain
     from xrain.regrid import resample
@@ -30,6 +31,7 @@ _LAZY = {
     "check": "xrain.retrieval",
     "fetch_model": "xrain.models.store",
     "from_scene": "xrain.io.scene",
+    "grid_rain": "xrain.level3",
     "list_models": "xrain.models.store",
     "load_model": "xrain.models.store",
     "open_l1c": "xrain.io.open",
@@ -45,6 +47,7 @@ __all__ = [
     "fetch_model",
     "from_scene",
     "get_sensor",
+    "grid_rain",
     "list_models",
     "list_sensors",
     "load_model",

@@ -73,7 +73,7 @@ class RainAccessor:
         return evaluate(self._ds, reference, **options)
 
     def plot(self, **options: Any) -> Any:
-        """Draw a map; see :func:`xrain.plotting.plot_rain`."""
-        from xrain.plotting import plot_rain
+        """Draw a map, of ``tb`` where there is no rain; see :func:`xrain.plotting.plot`."""
+        from xrain.plotting import plot
 
-        return plot_rain(self._ds, **options)
+        return plot(self._ds, **options)

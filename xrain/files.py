@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from xrain.retrieval import retrieve
 __all__ = [
     "Outcome",
     "Summary",
+    "animate_files",
     "draw_file",
     "open_any",
     "plan_outputs",
@@ -204,18 +206,50 @@ def draw_file(
         Which channels of a granule to draw, by default all.
     """
     with open_any(source) as ds:
-        options: dict[str, Any] = {"panels": panels}
+        options: dict[str, Any] = {"panels": True} if panels else {}
         if variable is not None:
             options["variable"] = variable
         return save_picture(lambda: _draw(ds, channels, **options), target)
 
 
 def _draw(ds: xr.Dataset, channels: Sequence[str] = (), **options: Any) -> Any:
-    from xrain.plotting import plot_rain, plot_tb
+    from xrain.plotting import plot
 
-    if SURFACE_PRECIP in ds.variables:
-        return plot_rain(ds, **options)
-    return plot_tb(ds, list(channels) or None)
+    if channels:
+        options["channels"] = list(channels)
+    return plot(ds, **options)
+
+
+def animate_files(
+    sources: Sequence[str | Path],
+    target: Path,
+    *,
+    variable: str | None = None,
+    fps: float = 2.0,
+) -> Path:
+    """Draw rain files, or the intervals of gridded ones, one after the other into a film.
+
+    Parameters
+    ----------
+    sources : sequence of path
+        Rain files in the order of the film.
+    target : Path
+        ``.gif`` or ``.mp4`` file to write.
+    variable : str, optional
+        What to draw, by default the rain rate.
+    fps : float
+        Frames per second.
+    """
+    from xrain.plotting import animate
+
+    options: dict[str, Any] = {} if variable is None else {"variable": variable}
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(open_any(source)) for source in sources]
+        frames: list[xr.Dataset] = []
+        for ds in opened:
+            whole = TIME in ds.dims
+            frames += [ds.isel({TIME: k}) for k in range(ds.sizes[TIME])] if whole else [ds]
+        return animate(frames, target, fps=fps, **options)
 
 
 def save_picture(draw: Callable[[], Any], path: Path) -> Path:

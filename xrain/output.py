@@ -18,7 +18,7 @@ from xrain.atomic import replacing
 from xrain.conventions import ATTRIBUTES, PRECIP_FLAG, PRECIP_FLAG_FILL, TIME
 from xrain.errors import InputError
 
-__all__ = ["rain_path", "write_rain"]
+__all__ = ["rain_path", "with_cf_attributes", "write_rain"]
 
 CF_VERSION: Final = "CF-1.11"
 FLOAT_FILL: Final = -9999.0
@@ -60,7 +60,7 @@ def write_rain(ds: xr.Dataset, path: str | Path) -> Path:
     path = Path(path)
     if _on_cluster():
         ds = ds.compute()
-    ds = _with_cf_attributes(ds)
+    ds = with_cf_attributes(ds)
     with replacing(path) as draft:  # opened first: a place without rights is told at once
         image = ds.to_netcdf(engine="h5netcdf", encoding=_encoding(ds))
         draft.write_bytes(_with_plain_text(image))
@@ -124,7 +124,7 @@ def _time_encoding(variable: xr.Variable) -> dict[str, Any]:
     }
 
 
-def _with_cf_attributes(ds: xr.Dataset) -> xr.Dataset:
+def with_cf_attributes(ds: xr.Dataset) -> xr.Dataset:
     """Give the dataset what CF asks for and netCDF can hold, and drop the source's encoding."""
     ds = ds.drop_encoding()
     for name, variable in ds.variables.items():

@@ -17,7 +17,6 @@ from matplotlib.image import imread
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("plot_*.py"))
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,28 +42,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return out
-
-
-@pytest.fixture
-def photograph(tmp_path: Path) -> Callable[[Path], np.ndarray]:
-    """Draw a page in a browser, from disk and without a network."""
-    if BROWSER is None:
-        pytest.skip("no chromium: install it to see the pages drawn")
-
-    def draw(page: Path) -> np.ndarray:
-        shot = tmp_path / f"{page.stem}.png"
-        flags = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars",
-            "--window-size=1200,1600", f"--user-data-dir={tmp_path / 'profile'}",
-            f"--screenshot={shot}",
-        ]  # fmt: skip
-        subprocess.run(
-            [str(BROWSER), *flags, page.as_uri()], capture_output=True, check=True, timeout=120
-        )
-        return (imread(shot)[..., :3] * 255).round().astype(int)
-
-    return draw
 
 
 def colors(image: np.ndarray) -> int:

@@ -313,6 +313,21 @@ def test_composites_in_scenes_of_other_readers(tmp_path, write, reader, pixels):
     np.testing.assert_array_equal(scene["surface_precip"].values, expected["surface_precip"].values)
 
 
+@pytest.mark.parametrize("sensor", ["TMI", "SSMI"])
+def test_everything_that_the_own_reader_offers(tmp_path, sensor):
+    path = write_fake_l1c(tmp_path, sensor, scans=30)
+    scene = Scene(filenames=[str(path)], reader="gpm_l1c")
+    scene.load(scene.available_dataset_names())
+    ds = xrain.from_scene(scene)
+    expected = xrain.open_l1c(path)
+    for name in ("tb", "latitude", "longitude", "earth_incidence_angle", "quality"):
+        np.testing.assert_array_equal(ds[name].values, expected[name].values)
+    assert {k: ds.attrs[k] for k in ds.attrs} == {k: expected.attrs[k] for k in ds.attrs}
+    assert ds.rain.check() == []
+    if sensor == "TMI":  # all groups have the same scans
+        np.testing.assert_array_equal(ds["time"].values, expected["time"].values)
+
+
 def test_scene_without_channels(tmp_path):
     path, _ = write_mhs(tmp_path)
     scene = load(path, "mhs_l1c_aapp", "sensor_zenith_angle")

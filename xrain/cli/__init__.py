@@ -12,8 +12,10 @@ from typing import Any
 import typer
 import typer.core
 
+from xrain.cli.compare import compare
 from xrain.cli.console import say_error
-from xrain.cli.granules import info, plot, retrieve
+from xrain.cli.granules import animate, info, plot, retrieve
+from xrain.cli.grid import grid
 from xrain.cli.models import app as models
 from xrain.cli.score import score
 from xrain.cli.simulation import demo, simulate, validate_simulator
@@ -63,9 +65,12 @@ def _options(
 app.command()(info)
 app.command()(retrieve)
 app.command()(plot)
+app.command()(animate)
+app.command()(grid)
 app.add_typer(models, name="models")
 app.command()(demo)
 app.command()(score)
+app.command()(compare)
 app.command()(train)
 app.command()(simulate)
 app.command("validate-simulator")(validate_simulator)

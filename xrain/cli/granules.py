@@ -12,7 +12,7 @@ import typer
 from xrain.cli.console import out, progress, say, say_error
 from xrain.errors import XrainError
 
-__all__ = ["info", "plot", "retrieve"]
+__all__ = ["animate", "info", "plot", "retrieve", "tell_failure"]
 
 File = Annotated[Path, typer.Argument(help="An L1C granule or a rain file.", show_default=False)]
 
@@ -65,7 +65,7 @@ def retrieve(
                 bar.console.file.flush()
                 typer.echo(str(path))
             if outcome.error is not None:
-                _tell(outcome.source, outcome.error)
+                tell_failure(outcome.source, outcome.error)
                 failures.append(outcome.error)
             bar.advance(task)
     if failures:
@@ -74,7 +74,8 @@ def retrieve(
         raise typer.Exit(2 if all(isinstance(e, XrainError) for e in failures) else 1)
 
 
-def _tell(source: Path, error: Exception) -> None:
+def tell_failure(source: Path, error: Exception) -> None:
+    """Tell why a file could not be used; with its traceback where that is a fault of xrain."""
     text = str(error)
     if isinstance(error, XrainError):
         say_error(text if source.name in text else f"{source}: {text}")
@@ -106,3 +107,19 @@ def plot(
     target = output or Path(f"{file.name.removesuffix(file.suffix)}.png")
     path = draw_file(file, target, variable=variable, panels=panels, channels=channel or ())
     typer.echo(str(path))
+
+
+def animate(
+    files: Annotated[
+        list[Path], typer.Argument(help="Rain files, in their order.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Film: .gif, or .mp4 (ffmpeg).")],
+    variable: Annotated[
+        str | None, typer.Option(help="Variable to draw; by default the rain rate.")
+    ] = None,
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 2.0,
+) -> None:
+    """Draw rain files, or the intervals of a gridded one, one after the other into a film."""
+    from xrain.files import animate_files
+
+    typer.echo(str(animate_files(files, output, variable=variable, fps=fps)))

@@ -24,7 +24,7 @@ from xrain.errors import InputError
 from xrain.evaluation.scores import score_tally
 from xrain.evaluation.tally import THRESHOLDS, Estimate, Tally, tally
 
-__all__ = ["estimate_of", "evaluate", "reference_rate", "tally_retrieval"]
+__all__ = ["estimate_of", "evaluate", "positions_differ", "reference_rate", "tally_retrieval"]
 
 Array = NDArray[np.float64]
 
@@ -163,23 +163,24 @@ def reference_rate(rain: xr.Dataset, reference: xr.Dataset) -> Array:
             f"the reference has {dict(there.sizes)}, the retrieval {sizes}: match it to the "
             "pixels of the retrieval first"
         )
-    _require_same_place(rain, reference, dims)
+    apart = positions_differ(rain, reference, dims)
+    if apart:
+        raise InputError(
+            f"the pixels of the reference lie up to {apart:.2f} degrees away from those of the "
+            "retrieval: match it to them first"
+        )
     return there.transpose(*dims).values.astype(np.float64)
 
 
-def _require_same_place(rain: xr.Dataset, reference: xr.Dataset, dims: tuple[str, ...]) -> None:
-    if not {LATITUDE, LONGITUDE} <= set(rain.variables) & set(reference.variables):
-        return
+def positions_differ(a: xr.Dataset, b: xr.Dataset, dims: tuple[str, ...]) -> float:
+    """Degrees by which the pixels of two datasets lie apart, 0 if they are the same or unknown."""
+    if not {LATITUDE, LONGITUDE} <= set(a.variables) & set(b.variables):
+        return 0.0
     lat, lon = (
-        rain[n].transpose(*dims).values.astype(float)
-        - reference[n].transpose(*dims).values.astype(float)
+        a[n].transpose(*dims).values.astype(float) - b[n].transpose(*dims).values.astype(float)
         for n in (LATITUDE, LONGITUDE)
     )
-    parallel = np.cos(np.radians(rain[LATITUDE].transpose(*dims).values))
-    turn = np.abs((lon + 180) % 360 - 180) * parallel
-    apart = np.fmax(np.abs(lat), turn)
-    if np.isfinite(apart).any() and np.nanmax(apart) > APART:
-        raise InputError(
-            f"the pixels of the reference lie up to {np.nanmax(apart):.2f} degrees away from "
-            "those of the retrieval: match it to them first"
-        )
+    parallel = np.cos(np.radians(a[LATITUDE].transpose(*dims).values))
+    apart = np.fmax(np.abs(lat), np.abs((lon + 180) % 360 - 180) * parallel)
+    widest = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
+    return widest if widest > APART else 0.0

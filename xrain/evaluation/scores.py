@@ -20,7 +20,7 @@ from xrain.evaluation.tally import (
     Tally,
 )
 
-__all__ = ["SCORE_NAMES", "score_tally"]
+__all__ = ["PAIRED", "SCORE_NAMES", "paired_differences", "score_tally"]
 
 Array = NDArray[np.float64]
 Fields = dict[str, tuple[tuple[str, ...], Array]]
@@ -67,6 +67,9 @@ DRAWN: Final = (
 )  # fmt: skip
 """Scores with an interval."""
 
+PAIRED: Final = ("correlation", "rmse", "mae", "csi_flag", "hss_flag", "auc", "crps")
+"""Scores whose differences are drawn."""
+
 TAILS: Final = (0.025, 0.975)
 
 
@@ -102,6 +105,53 @@ def score_tally(tally: Tally, *, bootstrap: int = 200, seed: int = 0) -> xr.Data
     if bootstrap and len(swaths.keys) >= 10:
         out = out.assign(_intervals(_swath_scores(swaths.draw(bootstrap, seed))))
     return out
+
+
+def paired_differences(
+    one: Tally, other: Tally, *, bootstrap: int = 200, seed: int = 0
+) -> xr.Dataset:
+    """Differences of two estimates' scores, with intervals from draws of the same groups.
+
+    Weather that is hard is hard for both, so a difference is known far better than either score:
+    two intervals may overlap where that of the difference does not hold zero.
+
+    Parameters
+    ----------
+    one, other : Tally
+        Sums over the same pixels.
+    bootstrap, seed : int
+        As in :func:`score_tally`.
+
+    Returns
+    -------
+    xarray.Dataset
+        One minus other, of the scores of :data:`PAIRED` that both have, by ``stratum``, and
+        ``<score>_interval``.
+
+    Raises
+    ------
+    ValueError
+        If the sums are not of the same groups.
+    """
+    if one.pixels.keys != other.pixels.keys:
+        raise ValueError("differences need sums over the same groups of pixels")
+    out: dict[str, Any] = {}
+    pixels = [t.pixels.coarsen() for t in (one, other)]
+    found = [_pixel_scores(p.total(), t) for p, t in zip(pixels, (one, other), strict=True)]
+    drawn = [
+        _pixel_scores(p.draw(max(bootstrap, 1), seed), t)
+        for p, t in zip(pixels, (one, other), strict=True)
+    ]
+    for name in PAIRED:
+        if not all(name in f for f in found):
+            continue
+        text, unit = SCORE_NAMES[name]
+        attrs = {"long_name": f"difference of the {text}", "units": unit}
+        out[name] = (("stratum",), found[0][name][1] - found[1][name][1], attrs)
+        if bootstrap and len(pixels[0].keys) > 1:
+            bounds = _bounds(drawn[0][name][1] - drawn[1][name][1])
+            out[f"{name}_interval"] = (("bound", "stratum"), bounds, attrs)
+    return xr.Dataset(out, {"stratum": strata_names()})
 
 
 def _share(part: Array, whole: Array) -> Array:

@@ -170,7 +170,16 @@ def tally(estimate: Estimate, truth: Array, place: xr.Dataset, *, name: str = ""
     whole["joint"] = _joint(estimate.rate, truth, strata[1], good)
     swaths = Grouped(((day, name),), {n: v[None] for n, v in whole.items()})
     levels = tuple(sorted(estimate.quantiles))
-    return Tally(levels, estimate.probability is not None, Grouped(keys, values), swaths)
+    pixels = _without_empty(Grouped(keys, values))
+    return Tally(levels, estimate.probability is not None, pixels, swaths)
+
+
+def _without_empty(pixels: Grouped) -> Grouped:
+    """Leave out stretches without a pixel that counts, but for one: drawing them draws nothing."""
+    full = pixels.values["moments"][:, 0, 0] > 0
+    full[0] |= not full.any()
+    keys = tuple(k for k, keep in zip(pixels.keys, full, strict=True) if keep)
+    return Grouped(keys, {n: v[full] for n, v in pixels.values.items()})
 
 
 def _day(place: xr.Dataset) -> str:

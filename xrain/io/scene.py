@@ -7,7 +7,6 @@ attributes that Satpy's readers give it.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,6 @@ from xrain.conventions import (
     INCIDENCE,
     LATITUDE,
     LONGITUDE,
-    OFFSET_TOLERANCE,
     PIXEL,
     QUALITY,
     QUALITY_FILL,
@@ -31,43 +29,24 @@ from xrain.conventions import (
     SWATH,
     TB,
     TIME,
-    match_channels,
-    parse_channel_name,
 )
 from xrain.errors import InputError
 from xrain.io.coregister import Coregistration, Grid
+from xrain.io.labels import channel_label, name_channels
 from xrain.io.swath import channel_coordinates
-from xrain.sensors import Channel, Sensor, find_sensor, get_sensor, list_sensors
+from xrain.sensors import Channel, Sensor, find_sensor
 from xrain.sensors.describe import describe_channels
 
-__all__ = ["channel_label", "from_scene", "gather"]
+__all__ = ["from_scene", "gather"]
 
 _LOG = logging.getLogger(__name__)
 
-_BANDS: Final = (
-    "frequency_range",
-    "frequency_double_sideband",
-    "frequency_quadruple_sideband",
-)
 _ANGLES: Final = (
     "sensor_zenith_angle",
     "satellite_zenith_angle",
     "platform_zenith_angle",
     "observation_zenith_angle",
 )
-_HORN: Final = re.compile(r"^btemp_(?P<frequency>[\d.]+)(?P<horn>[ab]?)(?P<polarization>[vh])$")
-"""Channel names of Satpy's reader amsr2_l1b, such as ``btemp_89.0av``."""
-
-_LINE: Final = 183.31
-"""Centre of the water vapour line in GHz."""
-
-NEAR: Final = 0.05
-"""A channel is of use if its frequency lies within this share of one in the sensor tables. That
-leaves out the temperature sounders of the oxygen band, which no model has seen."""
-
-ROUGH: Final = 0.02
-"""The same for a channel that is told to be of a sensor in the tables."""
-
 POSSIBLE: Final = (20.0, 400.0)
 """Brightness temperatures in K outside which a value is a fill that a reader let through."""
 
@@ -131,6 +110,10 @@ def gather(arrays: Iterable[xr.DataArray]) -> tuple[xr.Dataset, xr.DataArray]:
         A channel that lies on the dataset's grid.
     """
     fields = [_Field(a) for a in arrays]
+    whole = next((f for f in fields if f.name == f"all_{TB}"), None)
+    if whole is not None:
+        _require_swath([whole])
+        return _of_whole(whole, fields), whole.array
     labels = {id(f): channel_label(f.array) for f in fields}
     channels = [f for f in fields if labels[id(f)] and f.array.ndim == 2]
     _require_channels(channels, fields)
@@ -191,39 +174,14 @@ class _Field:
         return self.array.ndim == 2 and (self.name.startswith(INCIDENCE) or known)
 
 
-def channel_label(array: xr.DataArray) -> str | None:
-    """Name a channel by frequency, sideband and polarization; None if it is no channel.
-
-    Parameters
-    ----------
-    array : xarray.DataArray
-        With the attributes that Satpy's readers give: a frequency band, or a name that says it.
-    """
-    attrs = array.attrs
-    if attrs.get("units") not in ("K", None) or attrs.get("calibration") in ("counts", "radiance"):
-        return None
-    name = str(attrs.get("original_name") or attrs.get("name") or array.name)
-    if horn := _HORN.match(name):
-        suffix = f"-{horn['horn'].upper()}" if horn["horn"] else ""
-        return f"{horn['frequency']}{horn['polarization'].upper()}{suffix}"
-    parsed = parse_channel_name(name)
-    if parsed is not None and parsed.polarization:
-        return name.removeprefix("CHANNEL_")
-    polarization = attrs.get("polarization") or ""
-    polarization = str(getattr(polarization, "name", polarization))
-    for band in _BANDS:
-        if (found := attrs.get(band)) is not None:
-            offset = 0.0 if band == "frequency_range" else float(found[1])
-            return _label(float(found[0]), offset, polarization)
-    return None
-
-
-def _label(frequency: float, offset: float, polarization: str) -> str:
-    """Name a band; one on the lower side of the vapour line sees what a pair around it sees."""
-    if offset == 0 and _LINE - 12 < frequency < _LINE:
-        frequency, offset = _LINE, round(_LINE - frequency, 2)
-    sides = f"+-{offset:g}" if offset else ""
-    return f"{frequency:g}{sides}{polarization}"
+def _of_whole(whole: _Field, fields: Sequence[_Field]) -> xr.Dataset:
+    """Build the swath of arrays that hold every channel on one grid, from xrain's own reader."""
+    names = [str(n) for n in whole.array[CHANNEL].values]
+    swath = _Swath(dict.fromkeys(names, whole), fields, _sensor_of([whole]))
+    by_name = {f.name: f.array.data for f in fields}
+    return swath.assemble(
+        whole.array.data, by_name.get(f"all_{INCIDENCE}"), by_name.get(f"all_{QUALITY}")
+    )
 
 
 def _require_channels(channels: Sequence[_Field], fields: Sequence[_Field]) -> None:
@@ -233,6 +191,10 @@ def _require_channels(channels: Sequence[_Field], fields: Sequence[_Field]) -> N
             "the Scene holds no brightness temperature of a radiometer channel; load some with "
             f"calibration='brightness_temperature'. It holds {loaded}"
         )
+    _require_swath(channels)
+
+
+def _require_swath(channels: Sequence[_Field]) -> None:
     for field in channels:
         area: Any = field.array.attrs.get("area")
         if hasattr(area, "area_extent"):
@@ -258,57 +220,19 @@ def _sensor_name(attrs: Mapping[str, Any]) -> str | None:
 def _named(
     labels: list[str], channels: Sequence[_Field], sensor: Sensor | None
 ) -> dict[str, _Field]:
-    """Give channels the sensor's own names, and leave out those that no model can know."""
-    out: dict[str, _Field] = {}
-    places = _own_places(labels, sensor) if sensor is not None else {}
-    for name, index in places.items():
-        out[name] = channels[index]
-    rest = [i for i in range(len(labels)) if i not in places.values()]
-    for i in sorted(rest, key=lambda i: _rank(labels[i])):
-        if not _is_useful(labels[i]):
-            _LOG.info("channel %s (%s) is unlike any that models know", channels[i].name, labels[i])
-        else:
-            out.setdefault(labels[i], channels[i])
-    if not out:
+    """Give channels their names, and leave out those that no model can know."""
+    places = name_channels(labels, sensor)
+    if not places:
         raise InputError(
             f"no channel is like one that models know: the Scene has {', '.join(labels)}"
         )
-    return out
-
-
-def _own_places(labels: list[str], sensor: Sensor) -> dict[str, int]:
-    """Place of each channel of a sensor among labels, which may describe it roughly."""
-    own = [c.name for c in sensor.channels]
-    found = match_channels(labels, own)
-    for k, channel in enumerate(sensor.channels):
-        alike = [c for c in sensor.channels if _is_roughly(c.name, channel)]
-        if found[k] is None and len(alike) == 1:
-            free = (i for i in range(len(labels)) if i not in found)
-            found[k] = next((i for i in free if _is_roughly(labels[i], channel)), None)
-    return {n: i for n, i in zip(own, found, strict=True) if i is not None}
-
-
-def _is_roughly(label: str, channel: Channel) -> bool:
-    """Whether a label means a channel but for the polarization: Satpy has QH for ATMS's 88.2."""
-    parsed = parse_channel_name(label)
-    return (
-        parsed is not None
-        and abs(parsed.frequency - channel.frequency) <= ROUGH * channel.frequency
-        and abs(parsed.offset - channel.sideband_offset) <= OFFSET_TOLERANCE
-    )
-
-
-def _rank(label: str) -> tuple[float, float, str]:
-    parsed = parse_channel_name(label)
-    return (np.inf, 0.0, label) if parsed is None else (parsed.frequency, parsed.offset, label)
-
-
-def _is_useful(label: str) -> bool:
-    parsed = parse_channel_name(label)
-    known = {c.frequency for name in list_sensors() for c in get_sensor(name).channels}
-    return parsed is not None and any(
-        abs(parsed.frequency - frequency) <= NEAR * frequency for frequency in known
-    )
+    left = [
+        f"{channels[i].name} ({labels[i]})"
+        for i in sorted({*range(len(labels))} - {*places.values()})
+    ]
+    if left:
+        _LOG.info("left out, unlike any channel that models know: %s", ", ".join(left))
+    return {name: channels[i] for name, i in places.items()}
 
 
 @dataclass(frozen=True)
@@ -353,20 +277,27 @@ class _Swath:
         return self._grids[field.grid].bring(values, fill)
 
     def dataset(self) -> xr.Dataset:
-        """Build the swath."""
-        data = {TB: ((SCAN, PIXEL, CHANNEL), self._tb(), ATTRIBUTES[TB])}
+        """Build the swath from arrays with grids of their own."""
+        quality = [f for f in self.others if f.name == QUALITY]
+        planes = [self.bring(f.lazy, f, QUALITY_FILL) for f in quality]
+        return self.assemble(
+            self._tb(), self._incidence(), da.stack(planes, -1) if planes else None
+        )
+
+    def assemble(self, tb: Any, incidence: Any | None, quality: Any | None) -> xr.Dataset:
+        """Name the arrays of one grid, and add positions, times and attributes."""
+        data = {TB: ((SCAN, PIXEL, CHANNEL), tb, ATTRIBUTES[TB])}
         coords: dict[str, Any] = dict(channel_coordinates(self.described))
         if self.reference.positions is not None:
             for name, values in zip((LATITUDE, LONGITUDE), self.reference.positions, strict=True):
                 coords[name] = ((SCAN, PIXEL), _lazy(values), ATTRIBUTES[name])
-        if (angle := self._incidence()) is not None:
-            coords[INCIDENCE] = ((SCAN, PIXEL, CHANNEL)[: angle.ndim], angle, ATTRIBUTES[INCIDENCE])
+        if incidence is not None:
+            dims = (SCAN, PIXEL, CHANNEL)[: incidence.ndim]
+            coords[INCIDENCE] = (dims, incidence, ATTRIBUTES[INCIDENCE])
         if (time := self._time()) is not None:
             coords[TIME] = (SCAN, time, ATTRIBUTES[TIME])
-        quality = [f for f in self.others if f.name == QUALITY]
-        if quality:
-            planes = [self.bring(f.lazy, f, QUALITY_FILL) for f in quality]
-            data[QUALITY] = ((SCAN, PIXEL, SWATH), da.stack(planes, -1), ATTRIBUTES[QUALITY])
+        if quality is not None:
+            data[QUALITY] = ((SCAN, PIXEL, SWATH), quality, ATTRIBUTES[QUALITY])
         return xr.Dataset(data, coords, self._attributes())
 
     def _tb(self) -> da.Array:
@@ -415,13 +346,14 @@ class _Swath:
         return shared
 
     def _time(self) -> Any | None:
-        """Scan times of the reference grid, which are in memory."""
-        reference = self.reference
-        candidates = [f.array for f in self.others if f.name == TIME and f.group == reference.group]
-        candidates += list(reference.array.coords.values())
-        for array in candidates:
-            if array.dims == reference.array.dims[:1] and array.dtype.kind == "M":
-                return np.asarray(array.values)
+        """Scan times, which are in memory: those of the reference grid, else of as many scans."""
+        array = self.reference.array
+        times = [f for f in self.others if f.name == TIME]
+        times.sort(key=lambda f: f.group != self.reference.group)
+        for found in (*(f.array for f in times), *array.coords.values()):
+            fits = found.dims == array.dims[:1] and found.shape == array.shape[:1]
+            if fits and found.dtype.kind == "M":
+                return np.asarray(found.values)
         return None
 
     def _attributes(self) -> dict[str, Any]:

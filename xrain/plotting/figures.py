@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xrain.conventions import SURFACE_PRECIP
+from xrain.conventions import SURFACE_PRECIP, TB
 from xrain.errors import InputError
 from xrain.plotting.legends import draw_legends
 from xrain.plotting.maps import (
@@ -30,6 +30,8 @@ from xrain.plotting.panels import Panel, heading, label_title, make_panel, panel
 from xrain.plotting.style import UNSEEN_COLOR, Style, style_of
 
 Array = NDArray[np.float64]
+
+_WIDE = 0.8  # height over width
 
 
 def plot_rain(
@@ -94,7 +96,7 @@ def plot_rain(
     if len(drawn) > 1:
         drawn = [replace(p, title=label_title(p.values)) for p in drawn]
     above = heading(ds) if title is None else title
-    return _figure(
+    return draw_figure(
         drawn, above, extent=extent, ax=ax, projection=projection, borders=borders, legend=legend
     )
 
@@ -133,7 +135,7 @@ def plot_tb(
     """
     drawn = tb_panels(ds, channels)
     above = heading(ds, drawn[0].title if len(drawn) == 1 else "") if title is None else title
-    return _figure(
+    return draw_figure(
         drawn, above, extent=extent, ax=ax, projection=projection, borders=borders, legend=legend
     )
 
@@ -173,25 +175,56 @@ def plot_side_by_side(
     drawn = [
         replace(make_panel(ds, variable, quantile), title=name) for name, ds in datasets.items()
     ]
-    return _figure(
+    return draw_figure(
         drawn, title, extent=extent, projection=projection, borders=borders, legend=legend
     )
 
 
-def _figure(
+def plot(ds: xr.Dataset, **options: Any) -> Any:
+    """Draw a dataset: its rain, or its brightness temperatures where it has no rain yet.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A rain Dataset, or a swath or table with ``tb``.
+    **options
+        As for :func:`plot_rain` or :func:`plot_tb`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If an option is for rain and there is none, or nothing can be drawn.
+    """
+    if SURFACE_PRECIP in ds.variables or "variable" in options or TB not in ds.variables:
+        return plot_rain(ds, **options)
+    of_rain = [name for name in ("panels", "quantile") if options.pop(name, None)]
+    if of_rain:
+        raise InputError(
+            f"{' and '.join(of_rain)}: the dataset has no rain yet, only 'tb'; retrieve it first"
+        )
+    return plot_tb(ds, **options)
+
+
+def draw_figure(
     panels: Sequence[Panel],
     above: str,
     *,
     extent: Extent | None = None,
+    view: View | None = None,
     ax: Any = None,
     projection: Any = None,
     borders: bool = True,
     legend: bool = True,
 ) -> Any:
+    """Draw panels on maps of one view, by default one that holds them all; returns the figure."""
     _require_places(panels)
     if ax is not None and len(panels) > 1:
         raise InputError(f"{len(panels)} panels do not fit into one axes: leave out 'ax'")
-    view = _common_view(panels, extent)
+    view = view or _common_view(panels, extent)
     styles = _common_styles(panels)
     if ax is None:
         figure, axes = _new_axes(panels, styles, view, projection)
@@ -265,9 +298,9 @@ def _new_axes(
     import matplotlib.pyplot as plt
 
     count = len(panels)
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
     shape = min(max(_image_shape(panels[0]) if view is None else view.shape, 0.3), 1.8)
+    columns = _columns(count, shape)
+    rows = math.ceil(count / columns)
     width = 6.2 if count == 1 else 2.4 if columns > 3 else 4.0
     width *= min(1.0, math.sqrt(1.3 / shape))
     shared = len({id(style) for style in styles}) == 1
@@ -288,12 +321,13 @@ def _widest_label(style: Style) -> int:
     return max((len(line) - 4 for line in lines), default=0)
 
 
-def _columns(count: int) -> int:
-    """Choose the number of columns that leaves the fewest places empty, at most five."""
+def _columns(count: int, shape: float) -> int:
+    """Choose how many columns leave the fewest places empty: at most five, three of wide maps."""
     if count <= 3:
         return count
-    least = min(math.ceil(math.sqrt(count)), 5)
-    return min(range(least, 6), key=lambda columns: (-count % columns, columns))
+    most = 5 if shape > _WIDE else 3
+    least = min(math.ceil(math.sqrt(count)), most)
+    return min(range(least, most + 1), key=lambda columns: (-count % columns, columns))
 
 
 def _image_shape(panel: Panel) -> float:

@@ -101,6 +101,7 @@ def view_of(latitude: Array, longitude: Array) -> View:
         return View(0.0, (-180.0, 180.0, south, north), 1 if south > 0 else -1)
     margin = max(0.06 * max(north - south, width), 0.5)
     half = 180.0 if width > 300 else min(width / 2 + margin, 180.0)
+    center = 0.0 if half == 180.0 else center
     south, north = max(south - margin, -90.0), min(north + margin, 90.0)
     return View(center, (-half, half, south, north))
 

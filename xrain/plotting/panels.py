@@ -69,6 +69,8 @@ def make_panel(ds: xr.Dataset, name: str, quantile: float | None) -> Panel:
     values = _interval(ds) if name == INTERVAL else _require(ds, name)
     if QUANTILE in values.dims:
         values = _pick_quantile(values, quantile)
+    if values.ndim > 2:
+        values = values.squeeze([d for d, n in values.sizes.items() if n == 1])
     values = _load(values)
     if values.ndim not in (1, 2):
         raise InputError(
@@ -160,9 +162,10 @@ def heading(ds: xr.Dataset, subject: str = "") -> str:
 
 
 def _when(ds: xr.Dataset) -> str:
+    bounds = f"{TIME}_bnds"  # of an interval
     if TIME not in ds.coords:
         return ""
-    times = ds[TIME].values
+    times = ds[bounds if bounds in ds.variables else TIME].values
     times = times[~np.isnat(times)] if np.issubdtype(times.dtype, np.datetime64) else times[:0]
     if times.size == 0:
         return ""

@@ -36,6 +36,9 @@ PROBABILITY_COLORS: Final = (
 )  # fmt: skip
 """Ten steps of YlGnBu (Cynthia Brewer, colorbrewer2.org)."""
 
+MOST_COUNTS: Final = 10
+"""Most colours that counts are drawn with."""
+
 DRY_COLOR: Final = "#ffffff"
 """Observed and below the first class."""
 
@@ -89,7 +92,27 @@ def style_of(values: xr.DataArray) -> Style:
         return continuous_style(values, "viridis")
     if values.attrs.get("units") in ("mm h-1", "mm/h", "mm hr-1"):
         return rain_style(_label(values))
+    if values.dtype.kind in "iu":
+        return count_style(values)
     return continuous_style(values, "cividis")
+
+
+def count_style(values: xr.DataArray) -> Style:
+    """One colour for each number from 1 on, or for few classes of them; 0 is not observed."""
+    import matplotlib as mpl
+    from matplotlib.colors import BoundaryNorm
+
+    top = max(int(values.max()) if values.size else 1, 1)
+    step = -(-top // MOST_COUNTS)
+    edges = np.arange(1, top + step + 1, step) - 0.5
+    clear = (0, 0, 0, 0)
+    colors = mpl.colormaps["YlGnBu"].resampled(edges.size - 1)
+    cmap = colors.with_extremes(bad=clear, under=clear)
+    starts = tuple(float(edge) for edge in edges[:-1] + 0.5)
+    middles = starts if step == 1 else tuple(float(edge) for edge in edges[:-1])
+    labels = tuple(f"{start:g}" for start in starts)
+    norm = BoundaryNorm(edges, edges.size - 1)
+    return Style(cmap, norm, _label(values), middles, labels)
 
 
 def rain_style(label: str) -> Style:

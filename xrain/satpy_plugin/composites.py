@@ -17,11 +17,9 @@ from satpy.composites.core import CompositeBase, GenericCompositor
 
 from xrain.conventions import (
     ATTRIBUTES,
-    INCIDENCE,
     PRECIP_FLAG,
     PRECIP_FLAG_FILL,
     PROBABILITY_OF_PRECIP,
-    QUALITY,
     QUANTILE,
     RETRIEVAL_QUALITY,
     SURFACE_PRECIP,
@@ -30,9 +28,11 @@ from xrain.conventions import (
     parse_channel_name,
 )
 from xrain.errors import InputError
-from xrain.io.scene import channel_label, gather
+from xrain.io.labels import channel_label
+from xrain.io.scene import gather
 from xrain.retrieval import QUANTILES, retrieve
 from xrain.satpy_plugin.base import PROVENANCE, QUALITY_FILL, quantile_name
+from xrain.satpy_plugin.reader import WHOLE
 from xrain.sensors import get_sensor, list_sensors
 
 Arrays = Sequence[xr.DataArray]
@@ -58,19 +58,14 @@ def retrieval_inputs(sensor: str | None, names: Sequence[str] = ()) -> list[Any]
     Parameters
     ----------
     sensor : str or None
-        Instrument whose channels are asked for by the names that ``gpm_l1c`` gives them.
+        Instrument, where the reader ``gpm_l1c`` knows it.
     names : sequence of str
         Names that other readers give, angles among them.
     """
-    queries: list[Any] = list(names)
     if sensor is None:
-        return queries
-    table = get_sensor(sensor)
-    queries += [c.name for c in table.channels]
-    queries += [f"{INCIDENCE}_{c.name}" for c in table.channels]
-    for swath in table.swaths:
-        queries += [DataQuery(name=n, swath=swath.name) for n in (INCIDENCE, QUALITY)]
-    return [*queries, DataQuery(name=TIME, swath=table.reference_swath)]
+        return list(names)
+    time = DataQuery(name=TIME, swath=get_sensor(sensor).reference_swath)
+    return [*WHOLE.values(), time, *names]
 
 
 @functools.cache
@@ -126,7 +121,7 @@ class RainField(CompositeBase):  # type: ignore[misc]
                 f"the retrieval gives {', '.join(known)} but no {name}; add its level to the "
                 "'quantiles' of the composite rain_retrieval"
             )
-        field = planes.isel({_PLANE: known.index(name)}, drop=True)
+        field = planes.isel({_PLANE: known.index(name)}, drop=True).rename(name)
         quantile = name.startswith(f"{SURFACE_PRECIP}_q")
         attrs = ATTRIBUTES[SURFACE_PRECIP_QUANTILE if quantile else name]
         if name in _FLAGS:

@@ -32,6 +32,7 @@ from xrain.conventions import (
     TB,
     TIME,
 )
+from xrain.io.backend import L1CBackendEntrypoint
 from xrain.io.l1c import INCIDENCE_FIELD, open_file, read_granule
 from xrain.io.swath import open_group
 from xrain.satpy_plugin.base import GranuleReader, Info, end_from_name, platform_attributes
@@ -41,6 +42,9 @@ _LOG = logging.getLogger(__name__)
 
 FILE_TYPES: Final = ["gpm_1c", "gpm_1c_r"]
 """Where Satpy looks for a dataset, the product in its own geometry first."""
+
+WHOLE: Final = {name: f"all_{name}" for name in (TB, INCIDENCE, QUALITY)}
+"""Variables that hold every channel on one grid, and the names of their datasets."""
 
 _POSITIONS: Final = (LONGITUDE, LATITUDE)
 _REFERENCE_FIELDS: Final = ("sun_glint_angle", "sun_local_time")
@@ -135,6 +139,19 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
             self._arrays[key] = _as_dask(variable, f"gpm_l1c-{name}-{token}")
         return self._arrays[key]
 
+    @property
+    def _grid(self) -> str:
+        """Group onto whose pixels all channels are brought."""
+        reference = self.granule.sensor.reference_swath
+        return reference if reference in self.granule.groups else next(iter(self.granule.groups))
+
+    @cached_property
+    def _whole(self) -> xr.Dataset:
+        """Every channel on one grid."""
+        return xr.open_dataset(
+            self.granule.path, engine=L1CBackendEntrypoint, chunks={}, swath=self._grid
+        )
+
     def _angles(self, group: str) -> int:
         """Count the incidence angles that the file gives for a group."""
         with open_file(self.granule.path) as file:
@@ -150,12 +167,19 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
             side = _side_infos(self._group(name), self._angles(name))
             for info in (*map(_channel_info, layout.channels), *side):
                 yield True, {**info, "swath": name, "file_type": FILE_TYPES}
+        for name in (n for n in WHOLE if n in self._group(self._grid).variables):
+            info = {"name": WHOLE[name], **ATTRIBUTES[name], "coordinates": _POSITIONS}
+            yield True, {**info, "swath": self._grid, "file_type": FILE_TYPES}
 
     def get_dataset(self, dataset_id: Mapping[str, Any], ds_info: Info) -> xr.DataArray | None:
         """Return a dataset with dimensions y (scan) and x (pixel), lazy but for the time."""
         group = ds_info["swath"]
         if group not in self.granule.groups:
             return None
+        attrs = {k: v for k, v in ds_info.items() if k not in _SATPY_ONLY} | self._attributes
+        for name, dataset in WHOLE.items():
+            if dataset_id["name"] == dataset:
+                return _in_satpys_words(self._whole[name], attrs)
         variable, index = _locate(self._group(group), dataset_id["name"])
         if variable not in self._group(group).variables:
             return None
@@ -165,8 +189,13 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
             data = self._array(group, variable)
         if index is not None:
             data = data[..., index]
-        attrs = {k: v for k, v in ds_info.items() if k not in _SATPY_ONLY} | self._attributes
         return xr.DataArray(data, dims=("y", "x")[: data.ndim], attrs=attrs)
+
+
+def _in_satpys_words(array: xr.DataArray, attrs: Info) -> xr.DataArray:
+    """Name the dimensions of an array as Satpy does; of the coordinates keep the last."""
+    last = str(array.dims[-1])
+    return xr.DataArray(array.data, {last: array[last].values}, dims=("y", "x", last), attrs=attrs)
 
 
 def _newest(handlers: list[L1CFileHandler]) -> list[L1CFileHandler]:

@@ -1,0 +1,303 @@
+"""Retrievals side by side: the same granules, the same pixels, one reference."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SCAN, SURFACE_PRECIP, TIME
+from xrain.errors import InputError
+from xrain.evaluation.counterparts import Counterparts
+from xrain.evaluation.evaluate import estimate_of, reference_rate, tally_retrieval
+from xrain.evaluation.scores import paired_differences, score_tally
+from xrain.evaluation.tally import THRESHOLDS, Tally
+from xrain.io.open import open_l1c
+from xrain.models.store import Model, load_model
+from xrain.retrieval import retrieve
+
+__all__ = ["LEVELS", "Comparison", "compare"]
+
+LEVELS = (0.05, 0.15, 0.25, 0.35, 0.5, 0.65, 0.75, 0.85, 0.95)
+"""Levels of the quantiles that are scored."""
+
+WINDOW = 240
+"""Scans of the scene that is drawn: those with most rain."""
+
+FEW_PIXELS, FEW_EVENTS, FEW_GROUPS = 5000, 500, 10
+"""Fewer than so many prove the path only, or leave intervals that mean little."""
+
+
+@dataclass
+class Comparison:
+    """What came out, ready to be printed, written and drawn.
+
+    Attributes
+    ----------
+    reference : str
+        What the estimates were compared with, for people.
+    granules : list of dict
+        Name, sensor, platform, time and number of pixels that count of each granule.
+    competitors : dict of str to dict
+        Facts of each estimate: model, version, sha256, or product and files.
+    scores : dict of str to xarray.Dataset
+        Scores of each estimate; see :func:`xrain.evaluation.scores.score_tally`.
+    scene : dict of str to xarray.Dataset
+        Reference and estimates over the scans with most rain.
+    differences : dict of str to xarray.Dataset
+        Scores of each later estimate minus those of the first; see
+        :func:`xrain.evaluation.scores.paired_differences`.
+    notes : list of str
+        What a reader must know before believing a figure.
+    """
+
+    reference: str
+    granules: list[dict[str, Any]] = field(default_factory=list)
+    competitors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scores: dict[str, xr.Dataset] = field(default_factory=dict)
+    scene: dict[str, xr.Dataset] = field(default_factory=dict)
+    differences: dict[str, xr.Dataset] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Running:
+    """What is kept from granule to granule."""
+
+    sums: dict[str, Tally] = field(default_factory=dict)
+    scene: dict[str, xr.Dataset] = field(default_factory=dict)
+    most_rain: float = -1.0
+    granules: list[dict[str, Any]] = field(default_factory=list)
+    simulated: bool = False
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def compare(
+    granules: Sequence[str | os.PathLike[str]],
+    models: Sequence[str | os.PathLike[str] | Model],
+    reference: str | Sequence[str | os.PathLike[str]],
+    *,
+    also: Sequence[str | os.PathLike[str]] = (),
+    bootstrap: int = 200,
+    seed: int = 0,
+    device: str | None = None,
+    progress: Callable[[Path], None] | None = None,
+) -> Comparison:
+    """Compare retrievals, and products, on the pixels that all of them and the reference have.
+
+    Granules are taken one after the other: a year of them needs no more memory than one.
+
+    Parameters
+    ----------
+    granules : sequence of path
+        L1C granules of one radiometer.
+    models : sequence of str, path or Model
+        Models as for :func:`xrain.retrieve`.
+    reference : "truth" or sequence of path
+        The truth beside simulated granules, or product granules; those that overlap an L1C
+        granule in time are matched to its footprints.
+    also : sequence of path
+        Products that take part as if they were models, such as 2A GPROF granules of the same
+        orbits.
+    bootstrap, seed : int
+        As in :func:`xrain.evaluation.scores.score_tally`.
+    device : str, optional
+        Where to compute.
+    progress : callable, optional
+        Called with each granule that is done.
+
+    Returns
+    -------
+    Comparison
+        Scores, a scene and notes.
+
+    Raises
+    ------
+    FileFormatError, InputError, ModelError
+        If a granule, a product, a truth or a model will not do.
+    """
+    paths = [Path(p) for p in granules]
+    if not paths or not (models or also):
+        raise InputError("a comparison needs at least one granule and one model or product")
+    loaded = _named([m if isinstance(m, Model) else load_model(m) for m in models], models)
+    truth = Counterparts(reference)
+    products = _products(also)
+    if clash := set(loaded) & set(products):
+        raise InputError(f"model and product have the same name: {', '.join(clash)}")
+    running = _Running()
+    for path in paths:
+        _take(running, path, loaded, products, truth, device)
+        if progress is not None:
+            progress(path)
+    scores = {
+        name: score_tally(sums, bootstrap=bootstrap, seed=seed)
+        for name, sums in running.sums.items()
+    }
+    first, *others = running.sums
+    differences = {
+        name: paired_differences(
+            running.sums[name], running.sums[first], bootstrap=bootstrap, seed=seed
+        )
+        for name in others
+    }
+    facts = {name: _model_facts(m) for name, m in loaded.items()}
+    facts |= {name: {"product": p.label, "files": p.names} for name, p in products.items()}
+    notes = _notes(running, scores, truth)
+    return Comparison(
+        truth.label, running.granules, facts, scores, running.scene, differences, notes
+    )
+
+
+def _named(
+    loaded: Sequence[Model], given: Sequence[str | os.PathLike[str] | Model]
+) -> dict[str, Model]:
+    """Name models by their cards, with the version or the given name where that is not enough."""
+    names = [m.card.name for m in loaded]
+    if len(set(names)) < len(names):
+        names = [f"{m.card.name}@{m.card.version}" for m in loaded]
+    if len(set(names)) < len(names):
+        names = [
+            m.card.name if isinstance(g, Model) else str(g)
+            for m, g in zip(loaded, given, strict=True)
+        ]
+    if len(set(names)) < len(names):
+        raise InputError(f"a model is named twice: {', '.join(names)}")
+    return dict(zip(names, loaded, strict=True))
+
+
+def _products(files: Sequence[str | os.PathLike[str]]) -> dict[str, Counterparts]:
+    """Group product files by product."""
+    by_label: dict[str, list[str | os.PathLike[str]]] = {}
+    for file in files:
+        by_label.setdefault(Counterparts([file]).label, []).append(file)
+    return {label: Counterparts(group) for label, group in by_label.items()}
+
+
+def _model_facts(model: Model) -> dict[str, Any]:
+    card = model.card
+    return {
+        "model": card.name,
+        "version": card.version,
+        "sha256": card.sha256,
+        "summary": card.summary,
+    }
+
+
+def _take(
+    running: _Running,
+    path: Path,
+    models: dict[str, Model],
+    products: dict[str, Counterparts],
+    truth: Counterparts,
+    device: str | None,
+) -> None:
+    """Retrieve and score one granule."""
+    with open_l1c(path) as source:
+        ds = source.load()
+    reference = truth.on(path, ds)
+    estimates = {
+        name: retrieve(ds, model, quantiles=LEVELS, device=device).load()
+        for name, model in models.items()
+    }
+    where = {n: ds[n] for n in (LATITUDE, LONGITUDE, TIME)}
+    for name, product in products.items():
+        found = product.on(path, ds)
+        estimates[name] = found.drop_vars(list(found.coords)).assign_coords(where)
+    rate = reference_rate(next(iter(estimates.values())), reference)
+    common = _common(running, estimates, np.isfinite(rate))
+    for name, rain in estimates.items():
+        sums = tally_retrieval(rain, reference, name=path.name, where=common)
+        running.sums[name] = running.sums[name].merge(sums) if name in running.sums else sums
+    running.simulated |= ds.attrs.get("simulated") not in (None, False, "false") or truth.is_truth
+    running.granules.append(_granule_facts(path, ds, rate, common))
+    placed = reference[[SURFACE_PRECIP]].drop_vars(list(reference.coords)).assign_coords(where)
+    _keep_scene(running, {truth.label: placed, **estimates}, np.where(common, rate, 0.0))
+
+
+def _common(
+    running: _Running, estimates: dict[str, xr.Dataset], known: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Pixels that have a reference and every estimate; count what each estimate costs."""
+    common = known.copy()
+    for name, rain in estimates.items():
+        there = np.isfinite(estimate_of(rain).rate)
+        running.dropped[name] += int((known & ~there).sum())
+        common &= there
+    return common
+
+
+def _granule_facts(
+    path: Path, ds: xr.Dataset, rate: NDArray[np.float64], common: NDArray[np.bool_]
+) -> dict[str, Any]:
+    time = ds[TIME].values
+    known = time[~np.isnat(time)]
+    start = str(np.datetime_as_string(known.min(), "s")) if known.size else ""
+    return {
+        "granule": path.name,
+        "sensor": str(ds.attrs.get("sensor", "")),
+        "platform": str(ds.attrs.get("platform", "")),
+        "start": start,
+        "channels": int(ds.sizes[CHANNEL]),
+        "pixels": int(common.sum()),
+        "raining": int((common & (rate >= THRESHOLDS[0])).sum()),
+    }
+
+
+def _keep_scene(running: _Running, shown: dict[str, xr.Dataset], rate: NDArray[np.float64]) -> None:
+    """Keep the stretch of scans with most rain of all granules so far."""
+    along = np.concatenate([[0.0], np.cumsum(rate.sum(axis=1))])
+    length = min(WINDOW, rate.shape[0])
+    rain = along[length:] - along[:-length] if length else np.zeros(0)
+    if not rain.size or rain.max() <= running.most_rain:
+        return
+    running.most_rain = float(rain.max())
+    rows = slice(int(rain.argmax()), int(rain.argmax()) + length)
+    running.scene = {
+        name: ds[[SURFACE_PRECIP]].isel({SCAN: rows}).copy(deep=True) for name, ds in shown.items()
+    }
+
+
+def _notes(running: _Running, scores: dict[str, xr.Dataset], truth: Counterparts) -> list[str]:
+    """Say what a reader must know before believing a figure."""
+    first = next(iter(scores.values()))
+    whole = first.sel(stratum="all")
+    pixels, events = int(whole["n"]), int(whole["events"])
+    notes = []
+    if pixels == 0:
+        notes.append(
+            "No pixel has a reference and every estimate, so there is nothing to score: this "
+            "proves only that the files can be read and matched."
+        )
+    elif pixels < FEW_PIXELS or events < FEW_EVENTS:
+        notes.append(
+            f"Only {pixels} pixels, {events} of them with rain: this proves the path, not the "
+            "skill. No difference between the columns means anything."
+        )
+    if running.simulated:
+        notes.append(
+            "The granules are simulated. The truth is exact, but networks and databases were made "
+            "with the same simulator: how near it comes to nature is not tested here."
+        )
+    if not truth.is_truth:
+        notes.append(
+            f"The reference, {truth.label}, is itself a retrieval: its errors count as those of "
+            "the estimates, and an estimate that was tuned to it gains by that."
+        )
+    groups, group = first.attrs["groups"], first.attrs["group"]
+    if 1 < groups < FEW_GROUPS:
+        notes.append(f"Intervals are drawn from {groups} groups ({group}): too few to rely on.")
+    lost = [f"{name} {count}" for name, count in running.dropped.items() if count]
+    if lost:
+        notes.append(
+            "Pixels with a reference that do not count because an estimate has no value: "
+            + ", ".join(lost)
+            + "."
+        )
+    return notes
