@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xrain.detector import COMPONENTS, fit_detector
 from xrain.models.card import CardChannel, ModelCard
@@ -59,14 +60,25 @@ def class_frequencies(samples: Mapping[str, Shard], edges: Sequence[float]) -> l
 
 
 def detectors(
-    samples: Mapping[str, Shard], channels: Mapping[str, Sequence[Channel]], seed: int = 0
+    samples: Mapping[str, Shard],
+    channels: Mapping[str, Sequence[Channel]],
+    seen: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Describe usual input by sensor; see :func:`xrain.detector.fit_detector`."""
+    """Describe usual input by sensor; see :func:`xrain.detector.fit_detector`.
+
+    Real pixels that were `seen`, (pixel, channel) by sensor, make up half of what is usual.
+    """
     rng = np.random.default_rng(seed)
     out = {}
     for name, shard in samples.items():
         names = [c.name for c in channels[name]]
         tb = shard.tb.reshape(-1, len(names))
+        real = (seen or {}).get(name)
+        if real is not None:
+            half = min(DETECTOR_PIXELS // 2, tb.shape[0])
+            tb = tb[rng.choice(tb.shape[0], half, replace=False)]
+            tb = np.concatenate([tb, real[rng.integers(0, len(real), half)].astype(tb.dtype)])
         some = rng.choice(tb.shape[0], min(DETECTOR_PIXELS, tb.shape[0]), replace=False)
         parts = int(np.clip(len(some) // (PIXELS_PER_COMPONENT * len(names)), 1, COMPONENTS))
         few = tb[some].astype(np.float32)
@@ -84,6 +96,7 @@ def publish(
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
     real: Mapping[str, Any] | None = None,
+    seen: Mapping[str, npt.NDArray[np.float32]] | None = None,
     registry: Path | None = None,
 ) -> list[ModelCard]:
     """Write the network under its constellation name and one name per sensor.
@@ -106,6 +119,8 @@ def publish(
         What the cards say of the run, and scores by sensor.
     real : mapping, optional
         Scores on real pixels by sensor, where there are any.
+    seen : mapping, optional
+        Brightness temperatures of real pixels that training saw, (pixel, channel) by sensor.
     registry : Path, optional
         Registry file to enter the models into; by default ``registry.json`` in `root`.
 
@@ -130,7 +145,7 @@ def publish(
         "prior": tuple(prior),
         "training": {**training, "credits": list(CREDITS)},
     }
-    usual = detectors(samples, channels)
+    usual = detectors(samples, channels, seen)
     every = {"simulated": dict(scores), "real": dict(real or {})}
     cards = []
     if not drain:

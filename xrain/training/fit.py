@@ -168,8 +168,9 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether the last step is done, or nothing has become better for long."""
-        waited = self.step - self.best["step"]
-        return self.step >= self.settings.steps or waited >= PATIENCE * JUDGE_EVERY
+        judged = math.isfinite(self.best["held_out"])
+        waited = judged and self.step - self.best["step"] >= PATIENCE * JUDGE_EVERY
+        return self.step >= self.settings.steps or waited
 
     def _held_out(self, report: Report | None = None) -> dict[str, Shard]:
         plan = self.settings.judging_plan
@@ -300,7 +301,18 @@ class Run:
             training=training,
             scores=self.scores(),
             real=real,
+            seen=self._seen(),
         )
+
+    def _seen(self) -> dict[str, Any]:
+        """Brightness temperatures of the real pixels by the instrument that has their channels."""
+        parts: dict[str, list[Any]] = {}
+        for path in self.settings.matchups:
+            table = read_real(path, self.settings.channels)
+            for sensor, channels in self.channels.items():
+                if channels == table.channels:
+                    parts.setdefault(sensor, []).append(table.tb)
+        return {sensor: np.concatenate(tb) for sensor, tb in parts.items()}
 
     def scores(self) -> dict[str, Any]:
         """Judge the result on held-out simulated swaths, by sensor."""

@@ -20,6 +20,9 @@ from xrain.training.samples import Shard
 
 INTERVAL = (0.05, 0.95)
 
+OCEAN = 0.01
+"""Land fraction below which a pixel counts as ocean."""
+
 
 def pixel_loss(output: Tensor, rain: Tensor, config: UNetConfig) -> Tensor:
     """Loss of each pixel (batch, row, column), 0 where the rain is unknown.
@@ -67,7 +70,8 @@ def verify(
     dict
         By sensor: number of pixels, correlation, root-mean-square error (mm/h), relative bias,
         coverage of the 5–95 % interval where it rains, area under the ROC curve for rain of the
-        lowest class and more, and the correlation of the same pixels seen alone.
+        lowest class and more, the correlation of the same pixels seen alone, and both
+        correlations over the ocean.
     """
     return {n: _verify_sensor(network, channels[n], shard) for n, shard in samples.items()}
 
@@ -82,8 +86,8 @@ def _verify_sensor(
     planes = np.stack([engine.swath(*p) for p in zip(tb, angle, land, strange, strict=True)], 1)
     known = np.isfinite(shard.rain)
     rain, mean, probability, low, high = (x[known] for x in (shard.rain, *planes))
-    wet = rain >= network.config.edges[0]
-    every = slice(None, None, 7)
+    wet, sea = rain >= network.config.edges[0], shard.land[known] < OCEAN
+    every = slice(None, None, 3)
     alone = engine.lone(
         tb[known][every], angle[known][every], land[known][every], strange[known][every]
     )[0]
@@ -95,13 +99,15 @@ def _verify_sensor(
         "coverage90_rain": float(np.mean((rain >= low)[wet] & (rain <= high)[wet])),
         "auc": _auc(probability, wet),
         "correlation_lone": _correlation(alone, rain[every]),
+        "correlation_ocean": _correlation(mean[sea], rain[sea]),
+        "correlation_ocean_lone": _correlation(alone[sea[every]], rain[every][sea[every]]),
         "wet_fraction": float(wet.mean()),
     }
     return {k: v for k, v in found.items() if np.isfinite(v)}
 
 
 def _correlation(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
-    if not (a.std() and b.std()):
+    if a.size < 2 or not (a.std() and b.std()):
         return float("nan")
     return float(np.corrcoef(a.astype(np.float64), b)[0, 1])
 
