@@ -20,6 +20,9 @@ from xrain.training.samples import Shard
 
 INTERVAL = (0.05, 0.95)
 
+HEAVY = 20.0
+"""Rate in mm/h from which rain counts as heavy."""
+
 OCEAN = 0.01
 """Land fraction below which a pixel counts as ocean."""
 
@@ -70,8 +73,8 @@ def verify(
     dict
         By sensor: number of pixels, correlation, root-mean-square error (mm/h), relative bias,
         coverage of the 5–95 % interval where it rains, area under the ROC curve for rain of the
-        lowest class and more, the correlation of the same pixels seen alone, and both
-        correlations over the ocean.
+        lowest class and more, the correlation of the same pixels seen alone, both correlations
+        over the ocean, and the mean estimate over the mean truth where it rains heavily.
     """
     return {n: _verify_sensor(network, channels[n], shard) for n, shard in samples.items()}
 
@@ -86,6 +89,7 @@ def _verify_sensor(
     planes = np.stack([engine.swath(*p) for p in zip(tb, angle, land, strange, strict=True)], 1)
     known = np.isfinite(shard.rain)
     rain, mean, probability, low, high = (x[known] for x in (shard.rain, *planes))
+    heavy = rain >= HEAVY
     wet, sea = rain >= network.config.edges[0], shard.land[known] < OCEAN
     every = slice(None, None, 3)
     alone = engine.lone(
@@ -102,6 +106,7 @@ def _verify_sensor(
         "correlation_ocean": _correlation(mean[sea], rain[sea]),
         "correlation_ocean_lone": _correlation(alone[sea[every]], rain[every][sea[every]]),
         "wet_fraction": float(wet.mean()),
+        "ratio_heavy": float(mean[heavy].mean() / rain[heavy].mean()) if heavy.any() else np.nan,
     }
     return {k: v for k, v in found.items() if np.isfinite(v)}
 
