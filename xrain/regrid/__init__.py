@@ -126,7 +126,8 @@ def resample(
     -------
     xarray.Dataset
         Every variable that lies on the swath, on dimensions (y, x), or those of the other
-        swath; NaN, or the flag for no observation, where the swath does not reach.
+        swath; NaN, or the flag for no observation, where the swath does not reach (0 in integers
+        that xrain does not know).
 
     Raises
     ------
