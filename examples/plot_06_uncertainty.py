@@ -72,9 +72,7 @@ line = rain.isel(scan=scan)
 figure, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
 for low, high, shade in ((0.05, 0.95, "#c5ede9"), (0.25, 0.75, "#5abdd2")):
     ax.fill_between(
-        line.pixel
-        if "pixel" in line.coords
-        else np.arange(line.sizes["pixel"]),
+        np.arange(line.sizes["pixel"]),
         line.surface_precip_quantile.sel(quantile=low),
         line.surface_precip_quantile.sel(quantile=high),
         color=shade,

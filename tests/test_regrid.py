@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dask
 import numpy as np
 import pytest
@@ -462,3 +464,33 @@ def test_small_swaths_are_resampled_too(shape, method):
     made = resample(ds, area, method)
     count = int(np.isfinite(made.value).sum())
     assert count == pytest.approx(4 * i.size, rel=0.35)
+
+
+@pytest.mark.parametrize(("method", "why"), [("average", "min_coverage=0.5"), ("nearest", "cent")])
+def test_cells_too_large_for_the_swath_are_told(method, why):
+    i, j = np.meshgrid(np.arange(4), np.arange(4), indexing="ij")
+    ds = made_swath(10.1 + 0.1 * i, 20.1 + 0.1 * j)
+    area = create_area_def("a", "EPSG:4326", resolution=1, area_extent=(20, 10, 21, 11))
+    with pytest.raises(InputError, match=f"{why}.*finer cells are needed"):
+        resample(ds, area, method)
+
+
+def test_real_granules_keep_their_mean(l1c_granule: Path) -> None:
+    with xrain.open_l1c(l1c_granule) as opened:
+        ds = opened[["tb"]].isel(channel=[-1], scan=slice(0, 150)).load()
+    tb = ds.tb[..., 0].where(np.abs(ds.latitude) <= 90)
+    if not np.isfinite(ds.latitude).any():
+        with pytest.raises(InputError, match="no valid position"):
+            resample(ds, "0.05deg", "average")
+        return
+    made = resample(ds, "0.05deg", "average").tb.isel(channel=0)
+    assert bool(made.notnull().any()) == bool(tb.notnull().any())
+    if made.notnull().any():
+        assert float(made.min()) >= float(tb.min()) - 0.01
+        assert float(made.max()) <= float(tb.max()) + 0.01
+        area = swath_of(ds.latitude.values, ds.longitude.values).area
+        mean = float((tb * area).sum() / (area * tb.notnull()).sum())
+        cells = np.cos(np.deg2rad(made.latitude))
+        assert float(made.weighted(cells).mean()) == pytest.approx(mean, abs=2.0)
+        near = resample(ds, "0.05deg").tb.isel(channel=0)
+        assert set(near.values[np.isfinite(near)]) <= set(tb.values[np.isfinite(tb)])

@@ -4,14 +4,20 @@
     Tables of the instruments, from the TOML files.
 ``models-overview``
     Table of the published models, from their cards.
+``scores-overview``, ``strata-overview``
+    Tables of the scores of a comparison and of what they are told apart by.
+``comparison-tables``
+    Scores of a stored comparison, from the file that ``tools/keep_comparison.py`` writes.
 ``cli-reference``
     Every command with its arguments and options, from the command line's own definitions.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -126,6 +132,83 @@ class ModelsOverview(Written):
         return list_table(("Model", "Version", "Sensor", "What it is"), rows, "22 8 12 58")
 
 
+class ScoresOverview(Written):
+    """One line for each score."""
+
+    def lines(self) -> Iterable[str]:
+        from xrain.evaluation.scores import SCORE_NAMES
+
+        rows = [(literal(n), text, unit) for n, (text, unit) in SCORE_NAMES.items()]
+        return list_table(("Variable", "What it is", "Unit"), rows, "25 60 15")
+
+
+class StrataOverview(Written):
+    """One line for each kind of stratum."""
+
+    def lines(self) -> Iterable[str]:
+        from xrain.evaluation.strata import STRATA, strata_names, stratum_label
+
+        names, rows = iter(strata_names()), []
+        for kind, members in STRATA.items():
+            labels = [next(names) for _ in members]
+            said = ", ".join(f"{literal(n)} ({stratum_label(n)})" for n in labels)
+            rows.append((kind, said))
+        return list_table(("By", "Strata"), rows, "15 85")
+
+
+class ComparisonTables(Written):
+    """One table for each surface of a stored comparison; a sentence where none is stored."""
+
+    required_arguments = 1
+
+    SHOWN = (
+        ("Correlation", "correlation", ".3f"),
+        ("Bias, share", "relative_bias", "+.1%"),
+        ("MAE, mm/h", "mae", ".3f"),
+        ("RMSE, mm/h", "rmse", ".3f"),
+        ("POD", "pod_flag", ".3f"),
+        ("FAR", "far_flag", ".3f"),
+        ("CSI", "csi_flag", ".3f"),
+        ("HSS", "hss_flag", ".3f"),
+        ("AUC", "auc", ".3f"),
+        ("CRPS, mm/h", "crps", ".3f"),
+        ("Effective resolution, km", "effective_resolution", ".0f"),
+    )
+
+    def lines(self) -> Iterable[str]:
+        path = Path(self.env.srcdir, Path(self.env.docname).parent, self.arguments[0])
+        self.env.note_dependency(str(path))
+        if not path.is_file():
+            yield "*No comparison is stored with this version.*"
+            return
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        first = next(iter(kept["estimates"].values()))["scores"]
+        count = len(kept["granules"])
+        yield f"{count} granules against {kept['reference']}; in brackets, 95 % intervals."
+        for note in kept["notes"]:
+            yield from ("", f"* {plain(note)}")
+        for stratum in ("all", "ocean", "land"):
+            count = int(first[stratum]["n"] or 0)
+            yield from ("", f".. rubric:: {stratum.capitalize()}, {count:,} pixels")
+            head = ("Score", *(literal(n) for n in kept["estimates"]))
+            rows = [
+                (
+                    title,
+                    *(self.cell(e["scores"][stratum], s, form) for e in kept["estimates"].values()),
+                )
+                for title, s, form in self.SHOWN
+            ]
+            yield from list_table(head, rows, " ".join(["25"] * len(head)))
+
+    @staticmethod
+    def cell(scores: dict[str, Any], name: str, form: str) -> str:
+        if scores.get(name) is None:
+            return "–"
+        low, high = scores.get(f"{name}_interval") or (None, None)
+        span = "" if low is None or high is None else f" [{low:{form}}, {high:{form}}]"
+        return f"{scores[name]:{form}}{span}".replace("-", "−")
+
+
 class CommandLine(Written):
     """Every command, from the definitions that the command line itself uses."""
 
@@ -188,5 +271,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("sensors-overview", SensorsOverview)
     app.add_directive("sensor-channels", SensorChannels)
     app.add_directive("models-overview", ModelsOverview)
+    app.add_directive("scores-overview", ScoresOverview)
+    app.add_directive("strata-overview", StrataOverview)
+    app.add_directive("comparison-tables", ComparisonTables)
     app.add_directive("cli-reference", CommandLine)
     return {"version": "1", "parallel_read_safe": True}

@@ -20,6 +20,7 @@ from xrain.evaluation.metrics import bootstrap_intervals, rate_scores
 from xrain.evaluation.scores import paired_differences
 from xrain.evaluation.swaths import open_truth
 from xrain.models.store import Model
+from xrain.report import write_comparison
 from xrain.simulate.granule import truth_path
 from xrain.testing import tiny_model
 
@@ -165,8 +166,12 @@ def orbit(data_dir: Path) -> dict[str, Path]:
     return {k: f for k, f in files.items() if f is not None}
 
 
-def test_gprof_of_the_same_orbit_takes_part(orbit: dict[str, Path], models: list[Model]) -> None:
+def test_gprof_of_the_same_orbit_takes_part(
+    orbit: dict[str, Path], models: list[Model], tmp_path: Path
+) -> None:
     found = compare([orbit["l1c"]], models[:1], [orbit["gprof"]], also=[orbit["gprof"]])
+    page, _ = write_comparison(found, tmp_path)
+    assert "proves the path" in page.read_text(encoding="utf-8")
     assert list(found.scores) == ["first", "GPROF V07A"]
     mirror = found.scores["GPROF V07A"].sel(stratum="all")
     assert (mirror["n"], mirror["rmse"]) == (100, 0.0)
@@ -174,6 +179,14 @@ def test_gprof_of_the_same_orbit_takes_part(orbit: dict[str, Path], models: list
     text = " ".join(found.notes)
     assert "Only 100 pixels" in text
     assert "is itself a retrieval" in text
+
+
+def test_a_dry_orbit_against_itself_still_gives_a_page(
+    orbit: dict[str, Path], tmp_path: Path
+) -> None:
+    found = compare([orbit["l1c"]], [], [orbit["gprof"]], also=[orbit["gprof"]])
+    page, _ = write_comparison(found, tmp_path)
+    assert "No rate reaches" in page.read_text(encoding="utf-8")
 
 
 def test_a_product_of_another_time_is_refused(orbit: dict[str, Path], models: list[Model]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,10 @@ def train(
     stop_after: Annotated[
         float | None, typer.Option(help="Seconds of training after which to stop for now.")
     ] = None,
+    brain: Annotated[
+        bool,
+        typer.Option("--brain", help="Make databases for Bayesian inversion, not a network."),
+    ] = False,
 ) -> None:
     """Train one network for many radiometers on simulated swaths, and write it as models.
 
@@ -59,49 +64,77 @@ def train(
     there when the command is repeated. Finished models lie in its folder "models". With --data
     real pixels are mixed in; with --folds the gain is first measured on days kept apart, and
     stands on the cards.
+
+    With --brain it makes a database for Bayesian inversion instead: one for each instrument from
+    simulated samples, or with --data one from real pixels, judged by days it has not seen.
     """
-    from xrain.inference import choose_device
-    from xrain.models.store import load_model
     from xrain.sensors import list_sensors
-    from xrain.training.fit import Run
-    from xrain.training.settings import settings
 
     names = tuple(list_sensors() if sensors == "all" else sensors.split(","))
-    changes: dict[str, Any] = {
-        "seed": seed,
-        "matchups": tuple(str(p) for p in data or ()),
-        "radar": tuple(str(p) for p in radar or ()),
-    }
-    changes |= {k: v for k, v in (("shards", shards), ("steps", steps)) if v is not None}
-    base = load_model(finetune) if finetune else None
-    if base is not None:
-        changes["config"] = base.network.config
-    chosen = settings(preset or ("finetune" if data else "cpu"), names, **changes)
-    where = choose_device(device)
-    real = _gain(out, chosen, base, folds, where, cache) if data and base and folds else None
-    run = Run(out, chosen, where, cache or out / "samples")
-    if base is not None:
-        run.start_from(dict(base.network.state_dict()))
-    if not _watched(run, stop_after):
-        say(f"stopped at step {run.step}; the same command goes on from here")
-        return
-    before = f"{base.card.id}: {base.card.training.get('data', '')}" if base else None
-    for card in run.publish(version, before=before, real=real):
+    if brain:
+        made = _from_real(out, data) if data else _from_samples(out, names, preset or "cpu", seed)
+    else:
+        changes = {
+            "seed": seed,
+            "matchups": tuple(str(p) for p in data or ()),
+            "radar": tuple(str(p) for p in radar or ()),
+        } | {k: v for k, v in (("shards", shards), ("steps", steps)) if v is not None}
+        job = _Job(out, names, preset, changes, finetune, folds, version, device, cache, stop_after)
+        made = _network(job)
+    for card in made:
         typer.echo(f"{card.id}  {out / 'models' / f'{card.name}-{card.version}'}")
 
 
-def _gain(
-    out: Path, chosen: Any, base: Any, folds: int, device: str, cache: Path | None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Job:
+    """What was asked of a network's training."""
+
+    out: Path
+    sensors: tuple[str, ...]
+    preset: str | None
+    changes: dict[str, Any]
+    finetune: str | None
+    folds: int
+    version: int
+    device: str | None
+    cache: Path | None
+    stop_after: float | None
+
+
+def _network(job: _Job) -> list[Any]:
+    """Train a network; no card if it is not complete."""
+    from xrain.inference import choose_device
+    from xrain.models.store import load_model
+    from xrain.training.fit import Run
+    from xrain.training.settings import settings
+
+    base = load_model(job.finetune) if job.finetune else None
+    changes = job.changes | ({"config": base.network.config} if base else {})
+    usual = "finetune" if changes["matchups"] else "cpu"
+    chosen = settings(job.preset or usual, job.sensors, **changes)
+    device, cache = choose_device(job.device), job.cache or job.out / "samples"
+    judged = base is not None and chosen.matchups and job.folds > 1
+    real = _gain(job, chosen, base, device, cache) if judged else None
+    run = Run(job.out, chosen, device, cache)
+    if base is not None:
+        run.start_from(dict(base.network.state_dict()))
+    if not _watched(run, job.stop_after):
+        say(f"stopped at step {run.step}; the same command goes on from here")
+        return []
+    before = f"{base.card.id}: {base.card.training.get('data', '')}" if base else None
+    return run.publish(job.version, before=before, real=real)
+
+
+def _gain(job: _Job, chosen: Any, base: Any, device: str, cache: Path) -> dict[str, Any]:
     """Measure what the real pixels teach, and keep it beside the run."""
     import dataclasses
 
     from xrain.crossvalidation import cross_validate
 
-    apart = dataclasses.replace(chosen, folds=folds)
-    shared = cache or out / "samples"
-    found = cross_validate(out / "folds", apart, base, device=device, cache=shared, report=_tell)
-    (out / "crossvalidation.json").write_text(json.dumps(found, indent=1), "utf-8")
+    apart = dataclasses.replace(chosen, folds=job.folds)
+    folder = job.out / "folds"
+    found = cross_validate(folder, apart, base, device=device, cache=cache, report=_tell)
+    (job.out / "crossvalidation.json").write_text(json.dumps(found, indent=1), "utf-8")
     return found
 
 
@@ -122,3 +155,28 @@ def _tell(facts: dict[str, Any]) -> None:
     for name, label in (("loss", "loss"), ("held_out", "held-out loss")):
         if name in facts:
             say(f"step {facts['step']} of {facts['of']}, {label} {facts[name]:.4f}")
+
+
+def _from_samples(out: Path, names: tuple[str, ...], preset: str, seed: int) -> list[Any]:
+    from xrain.training.databases import simulation, train_on_samples
+
+    return train_on_samples(out, names, simulation(preset), seed=seed, report=say)
+
+
+def _from_real(out: Path, files: list[Path]) -> list[Any]:
+    from xrain.errors import InputError
+    from xrain.evaluation.matchups import matched_days, model_inputs, open_matchups
+    from xrain.sensors import get_sensor
+    from xrain.training.databases import train_on_real
+    from xrain.training.vectors import Vectors, table_vectors
+
+    tables = [open_matchups(path) for path in files]
+    owners = {str(model_inputs(ds).attrs.get("sensor", "unknown")) for ds in tables}
+    if len(owners) != 1 or owners == {"unknown"}:
+        raise InputError(
+            f"the files must hold pixels of one known instrument; they hold {', '.join(owners)}"
+        )
+    sensor = get_sensor(owners.pop())
+    rows = [table_vectors(sensor, ds, matched_days(ds)) for ds in tables]
+    names = [path.name for path in files]
+    return [train_on_real(out, sensor, Vectors.join(rows), data=names, report=say)]

@@ -41,6 +41,9 @@ STAGES = ("detection", "rate")
 AIR_MASS = "air_mass"
 """Coordinate beside the channels of a cross-track scanner: the secant of the incidence angle."""
 
+SURELY_DRY = 0.02
+"""Probability of rain under which its rate is not sought; given rain, it is that of the surface."""
+
 _UNKNOWN = len(SURFACES)
 _NEVER = 1e-9
 _PLAUSIBLE = (0.0, 500.0)  # K; what lies beyond is as strange as its bound, and squares stay finite
@@ -62,6 +65,13 @@ class StageError:
     covariance: tuple[tuple[float, ...], ...]
     other_surface: float
 
+    def times(self, factor: float) -> StageError:
+        """Multiply the covariance."""
+        rows = np.array(self.covariance) * factor
+        return StageError(
+            tuple(tuple(float(f"{x:.6g}") for x in row) for row in rows), self.other_surface
+        )
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StageError:
         """Make it from its JSON form."""
@@ -82,8 +92,8 @@ class InversionConfig:
     errors : dict
         :class:`StageError` by stage and surface class.
     near : dict of str to float
-        By stage, the squared Mahalanobis distance with all coordinates up to which an entry is a
-        near neighbour.
+        By stage, the squared Mahalanobis distance with all coordinates up to which an entry of
+        the largest population is a near neighbour; rarer ones must be nearer.
     air_mass : bool
         Whether the vectors end with the secant of the incidence angle.
     """
@@ -159,7 +169,7 @@ class BayesianInversion(nn.Module):
     vectors : Tensor, shape (entry, coordinate)
         Brightness temperatures in K, then the air mass if there is one.
     rate : Tensor, shape (entry,)
-        Rain rate in mm/h.
+        Rain rate in mm/h, exactly 0 where it is under the lowest class.
     surface : Tensor of int, shape (entry,)
         Index into :data:`SURFACES`.
     population : Tensor, shape (entry, 2)
@@ -252,10 +262,11 @@ class FoldedInversion(Classifier):
     ) -> tuple[Tensor, Tensor]:
         """Detect rain, then weigh the rates: logits (pixel, class), and what is far."""
         detection, rate = (self._search(stage, surface, columns) for stage in STAGES)
-        wet, nearest = detection(measured)
-        rates, _ = rate(measured)
-        logits = torch.cat([wet[:, :1], wet[:, 1:] + rates], dim=1)
-        return logits, nearest > detection.near
+        wet, far = detection(measured)
+        rates = rate.before.expand(len(wet), -1).clone()
+        rows = (wet[:, 1] > math.log(SURELY_DRY)).nonzero()[:, 0]
+        rates[rows], _ = rate(measured[rows])
+        return torch.cat([wet[:, :1], wet[:, 1:] + rates], dim=1), far
 
     def _search(self, stage: str, surface: int, columns: tuple[int, ...]) -> Search:
         key = stage, surface, columns
@@ -273,17 +284,20 @@ class FoldedInversion(Classifier):
         if surface != _UNKNOWN:
             others = math.log(max(error.other_surface, _NEVER))
             weight = weight + others * (base.surface[kept] != surface)
-        bounds = torch.tensor(config.edges[:-1], device=base.rate.device)
-        kinds = torch.bucketize(base.rate[kept], bounds, right=True)
-        kinds, count = (
-            (kinds.clamp(max=1), 2) if stage == STAGES[0] else (kinds - 1, len(config.edges) - 1)
-        )
+        kinds, count = self._classes(stage, base.rate[kept])
         covariance = torch.tensor(error.covariance, dtype=torch.float64)
         pick = list(columns)
         near = config.near[stage] * max(len(pick), 1) / len(config.coordinates)
         return Search(
             base.vectors[kept][:, pick], weight, kinds, count, covariance[pick][:, pick], near
         )
+
+    def _classes(self, stage: str, rate: Tensor) -> tuple[Tensor, int]:
+        """Class of each rate in a stage, and the number of classes."""
+        if stage == STAGES[0]:
+            return (rate > 0).long(), 2
+        bounds = torch.tensor(self.config.edges[1:-1], device=rate.device)
+        return torch.bucketize(rate, bounds, right=True), len(bounds) + 1
 
 
 def air_mass(incidence: Tensor) -> Tensor:

@@ -62,7 +62,12 @@ class _Plan:
         """Compute the weights; InputError if no cell lies in the swath."""
         made = self._make()
         if not made.cell.size:
-            raise InputError(_apart(self.target))
+            small = (
+                f"no cell is covered by the share min_coverage={self.coverage:g}"
+                if self.method == "average"
+                else "no cell has its centre in it"
+            )
+            raise InputError(f"{_apart(self.target)}; {small}, so perhaps finer cells are needed")
         return made
 
     def _make(self) -> Operator:
@@ -121,7 +126,8 @@ def resample(
     -------
     xarray.Dataset
         Every variable that lies on the swath, on dimensions (y, x), or those of the other
-        swath; NaN, or the flag for no observation, where the swath does not reach.
+        swath; NaN, or the flag for no observation, where the swath does not reach (0 in integers
+        that xrain does not know).
 
     Raises
     ------

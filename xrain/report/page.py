@@ -163,6 +163,12 @@ def _rates(comparison: Comparison) -> Section:
     from xrain.plotting import comparison as draw
 
     scores, reference = comparison.scores, comparison.reference
+    if not any(
+        s["joint_count"].isel(estimate_bin=slice(1, None)).any()
+        or s["joint_count"].isel(reference_bin=slice(1, None)).any()
+        for s in scores.values()
+    ):
+        return Section("rates", "Rates", text=("No rate reaches 0.05 mm/h anywhere.",))
     r = _said(comparison, "correlation", ".2f")
     shares = _said(comparison, "relative_bias", "+.0%")
     return Section(
@@ -231,7 +237,8 @@ def _strata(comparison: Comparison) -> Section:
 
 def _uncertain(comparison: Comparison) -> list[str]:
     named = ("event_frequency", "quantile_coverage")
-    return [k for k in named if any(k in s for s in comparison.scores.values())]
+    scores = comparison.scores.values()
+    return [k for k in named if any(k in s and np.isfinite(s[k]).any() for s in scores)]
 
 
 def _uncertainty(comparison: Comparison) -> Section:

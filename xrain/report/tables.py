@@ -119,7 +119,7 @@ def difference_table(
     """Tabulate differences to the first estimate; bold where the interval leaves zero out."""
     rows = []
     for row in ROWS:
-        if not any(row.score in d for d in differences.values()):
+        if not _any(differences, row.score, stratum):
             continue
         signed = Row(row.head, row.score, "+" + row.form.lstrip("+"), 0)
         cells = []
