@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xrain.models.unet import stack_planes
-from xrain.sensors import Channel
+from xrain.sensors import Channel, get_sensor, list_sensors
 from xrain.training.samples import Shard
 
 COMPLETE = 0.45
@@ -136,19 +136,22 @@ def lose_information(
 
 
 def keep_channels(rng: np.random.Generator, channels: Sequence[Channel]) -> npt.NDArray[np.bool_]:
-    """Draw channels that stay: single ones, or whole bands as of another instrument.
+    """Draw channels that stay: single ones, whole bands, or the bands of another instrument.
 
     Returns a mask (channel,) in which at least one is true.
     """
-    count = len(channels)
-    if rng.uniform() < 0.5:
+    count, kind = len(channels), rng.uniform()
+    band = np.searchsorted(BANDS, [c.frequency for c in channels])
+    if kind < 0.35:
         kept = rng.uniform(size=count) < rng.choice([0.25, 0.5, 0.8, 0.95])
-    else:
-        band = np.searchsorted(BANDS, [c.frequency for c in channels])
+    elif kind < 0.65:
         kept = (rng.uniform(size=len(BANDS) + 1) < rng.choice([0.3, 0.6, 0.85]))[band]
-        if rng.uniform() < 0.2:
-            vertical = np.array([c.polarization in ("V", "QV") for c in channels])
-            kept &= vertical == (rng.uniform() < 0.7)
+    else:
+        other = get_sensor(str(rng.choice(list_sensors())))
+        kept = np.isin(band, np.searchsorted(BANDS, [c.frequency for c in other.channels]))
+    if kind > 0.35 and rng.uniform() < 0.25:
+        vertical = np.array([c.polarization in ("V", "QV") for c in channels])
+        kept &= vertical == (rng.uniform() < 0.7)
     kept[rng.integers(0, count)] = True
     return np.asarray(kept)
 

@@ -181,17 +181,18 @@ def _planes(pixels: RealPixels, rng: np.random.Generator) -> Tensor:
 
 
 def rate_loss(logits: Tensor, rate: npt.NDArray[np.float32], edges: Sequence[float]) -> Tensor:
-    """Cross-entropy of the rate's class on the condition that it is one the table can hold.
+    """Cross-entropy of the rate's class on the condition that it rains.
 
-    The dry class and those beyond the table's largest rate are left out: what was never put into
-    the table says nothing of how often it occurs.
+    The dry class is left out, since a table of raining pixels says nothing of how often it rains.
+    The heaviest classes stay in, though a table may end below them: without them nothing ties
+    them to real pixels, and a few wild estimates spoil the rest (correlation on days kept apart
+    .64 without, .69 with them).
     """
     known = np.isfinite(rate) & (rate > 0)
     if not known.any():
         return logits.sum() * 0.0
     target = classes(torch.from_numpy(rate[known]), edges)
-    beyond = int(target.max()) + 1
-    kept = logits[torch.from_numpy(known).to(logits.device)][:, 1:beyond]
+    kept = logits[torch.from_numpy(known).to(logits.device)][:, 1:]
     return nn.functional.cross_entropy(kept, (target - 1).clamp(min=0).to(logits.device))
 
 

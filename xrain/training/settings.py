@@ -96,7 +96,7 @@ DRAIN_LEVELS = tuple(round(k / 100, 2) for k in range(1, 100))
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"shards": 1, "held_out": 1, "per_shard": 4, "size": 32, "steps": 40, "batch": 4},
     "cpu": {"shards": 20, "held_out": 2, "steps": 6000, "batch": 8},
-    "finetune": {"shards": 20, "held_out": 2, "steps": 2000, "batch": 3, "rate": 5e-4},
+    "finetune": {"shards": 20, "held_out": 2, "steps": 1000, "batch": 4, "rate": 2e-3},
     "drain": {
         "config": UNetConfig((16, 32, 64, 128), levels=DRAIN_LEVELS),
         "channels": ("36.64V", "36.64H", "89.0V", "89.0H"),
