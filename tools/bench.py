@@ -245,6 +245,34 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
     return figures
 
 
+def bench_inversion() -> list[Figure]:
+    """Time Bayesian inversion against a plain loop over pixels with all entries, in numpy."""
+    import xrain
+    from xrain.models.store import load_model
+
+    model = load_model("gmi-brain")
+    ds = physical_swath().isel(scan=slice(80))
+    entries = model.network.vectors.numpy()
+    weight = model.network.population.numpy()[:, 0]
+    error = model.card.architecture["errors"]["detection"]["ocean"]["covariance"]
+    lower = np.linalg.cholesky(np.array(error))
+    white = np.linalg.solve(lower, entries.T).T.astype(np.float32)
+    pixels = np.linalg.solve(lower, ds["tb"].values.reshape(-1, entries.shape[1])[::353].T).T
+
+    def plain() -> None:
+        for pixel in pixels.astype(np.float32):
+            distance = ((white - pixel) ** 2).sum(axis=1)
+            (np.exp(-0.5 * (distance - distance.min())) * weight).sum()
+
+    ours, loop = best_times(lambda: xrain.retrieve(ds, model), plain, turns=1)
+    count = ds.sizes["scan"] * ds.sizes["pixel"]
+    return [
+        Figure("gmi-brain, full GMI granule", ours * SCANS / ds.sizes["scan"], "s", "≤ 60"),
+        Figure("gmi-brain, two stages / numpy, one stage, by pixel",
+               ours / count / (loop / len(pixels)), "×"),
+    ]  # fmt: skip
+
+
 def run_apart(code: str) -> float:
     """Run code in a new process; it prints one number."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -327,7 +355,7 @@ def bench_simulator() -> list[Figure]:
 
 def main() -> None:
     """Run everything, or what is named, and print a table or JSON."""
-    parts = ("reading", "retrieval", "scene", "resampling", "grid", "memory", "import",
+    parts = ("reading", "retrieval", "inversion", "scene", "resampling", "grid", "memory", "import",
              "simulator")  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="by default all")
@@ -344,6 +372,7 @@ def main() -> None:
         calls: dict[str, Callable[[], list[Figure]]] = {
             "reading": lambda: bench_reading(path),
             "retrieval": bench_retrieval,
+            "inversion": bench_inversion,
             "scene": lambda: bench_scene(path),
             "resampling": bench_resampling,
             "grid": lambda: bench_grid(folder),

@@ -15,14 +15,15 @@ import xrain
 from xrain.cli import app
 from xrain.errors import FileFormatError, InputError
 from xrain.evaluation.compare import LEVELS, Comparison, compare
+from xrain.evaluation.counterparts import Counterparts
 from xrain.evaluation.evaluate import evaluate, tally_retrieval
 from xrain.evaluation.metrics import bootstrap_intervals, rate_scores
 from xrain.evaluation.scores import paired_differences
 from xrain.evaluation.swaths import open_truth
 from xrain.models.store import Model
 from xrain.report import write_comparison
-from xrain.simulate.granule import truth_path
-from xrain.testing import tiny_model
+from xrain.simulate.granule import radar_path, simulate_granule, truth_path
+from xrain.testing import tiny_model, write_fake_l1c
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +190,48 @@ def test_a_dry_orbit_against_itself_still_gives_a_page(
     assert "No rate reaches" in page.read_text(encoding="utf-8")
 
 
+def test_a_radar_that_looks_elsewhere_leaves_nothing_to_score(
+    orbit: dict[str, Path], models: list[Model], tmp_path: Path
+) -> None:
+    """As cut, the radar's pixels of the orbit lie 500 km away from the radiometer's."""
+    found = compare([orbit["l1c"]], models, [orbit["pr"]], also=[orbit["gprof"]])
+    assert found.scores["first"]["n"].sum() == 0
+    assert "nothing to score" in found.notes[0]
+    page, _ = write_comparison(found, tmp_path)
+    assert "nothing to score" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_radar_over_the_same_rain_is_averaged_over_footprints(tmp_path: Path) -> None:
+    start = np.datetime64("2010-07-01T12:00", "ns")
+    granule = simulate_granule(
+        "tmi", tmp_path / "1C.TEST.HDF5", seed=5, scans=40, with_radar=True, start=start
+    )
+    swath = xrain.open_l1c(granule).load()
+    radar, truth = (
+        Counterparts(files).on(granule, swath)["surface_precip"].values
+        for files in ([radar_path(granule)], "truth")
+    )
+    both = np.isfinite(radar) & np.isfinite(truth)
+    assert 0.1 < both.mean() < 0.6  # the radar's swath is narrower
+    assert np.corrcoef(radar[both], truth[both])[0, 1] > 0.98
+    assert radar[both].mean() == pytest.approx(truth[both].mean(), rel=0.15)
+
+
 def test_a_product_of_another_time_is_refused(orbit: dict[str, Path], models: list[Model]) -> None:
     other = next(orbit["gprof"].parent.glob("2A-CLIM.GPM.GMI*"))
     with pytest.raises(InputError, match="overlaps it in time"):
         compare([orbit["l1c"]], models, [other])
+
+
+def test_a_gridded_product_is_refused(data_dir: Path, models: list[Model], tmp_path: Path) -> None:
+    grid = next(data_dir.glob("granules/V7/3B-HHR*"), None)
+    if grid is None:
+        pytest.skip("there is no IMERG granule")
+    start = np.datetime64("2000-06-01T00:05", "ns")
+    granule = write_fake_l1c(tmp_path / "1C.TEST.HDF5", "mhs", scans=8, start=start)
+    with pytest.raises(InputError, match="is gridded"):
+        compare([granule], models, [grid])
 
 
 # ---- the command

@@ -17,9 +17,10 @@ import xarray as xr
 from matplotlib.image import imread
 from typer.testing import Result
 
-from xrain.errors import XrainError
+from xrain.errors import InputError, XrainError
 from xrain.evaluation.compare import Comparison, compare
 from xrain.models.store import Model
+from xrain.plotting.comparison import plot_coverage, plot_reliability
 from xrain.report import write_comparison
 from xrain.report.page import render_page
 from xrain.report.tables import difference_table, score_table, used_strata
@@ -162,6 +163,14 @@ def test_a_lone_season_is_not_shown_twice() -> None:
     empty = ~scores["stratum"].isin(["all", "ocean", "JJA", "latitude 0-20", "latitude 20-40"])
     scores["n"] = scores["n"].where(~empty, 0.0)
     assert used_strata(scores) == ["all", "ocean", "latitude 0-20", "latitude 20-40"]
+
+
+def test_diagrams_of_nothing_are_refused() -> None:
+    scores = {"a": table_scores(0.5, 0.0)}
+    with pytest.raises(InputError, match="probability of precipitation to draw"):
+        plot_reliability(scores)
+    with pytest.raises(InputError, match="quantiles to draw"):
+        plot_coverage(scores)
 
 
 def test_without_the_packages_the_remedy_is_told(

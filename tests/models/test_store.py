@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from xrain.errors import FetchError, ModelError, OutputError
-from xrain.models import store
+from xrain.models import download, store
 from xrain.models.card import ModelCard
 from xrain.models.export import save_model, save_tensors
 from xrain.models.registry import Registry, add_to_registry
@@ -114,7 +114,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("XRAIN_CACHE_DIR", str(cache))
     monkeypatch.setattr(store, "PACKAGED", tmp_path / "packaged")
-    monkeypatch.setattr(store, "_BACK_OFF", 0.01)
+    monkeypatch.setattr(download, "_BACK_OFF", 0.01)
     return cache
 
 

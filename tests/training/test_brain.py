@@ -11,7 +11,6 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import xrain
-from tests.conftest import DATA, NO_DATA
 from xrain.cli import app
 from xrain.errors import InputError
 from xrain.evaluation.matchups import score_matchups
@@ -240,15 +239,14 @@ def test_patches_make_a_database_by_the_command_line(tmp_path):
     assert "auc" in model.card.scores["simulated"]["SAPHIR"]["all"]
 
 
-@pytest.mark.skipif(not DATA.exists(), reason=NO_DATA)
 @pytest.mark.slow
-def test_real_pixels_of_other_days_are_met(tmp_path):
+def test_real_pixels_of_other_days_are_met(tmp_path, data_dir):
     """A database of four fifths of the days, judged by the rest."""
     from xrain.evaluation.matchups import matched_days, open_matchups
 
     sensor, parts, kept = get_sensor("GMI"), [], {}
     for name in ("gmi_dpr_rain", "gmi_dpr_phase"):
-        ds = open_matchups(DATA / "matchups" / f"{name}.nc")
+        ds = open_matchups(data_dir / "matchups" / f"{name}.nc")
         apart = matched_days(ds) % 5 == 0
         kept[name] = ds.isel(sample=np.flatnonzero(apart))
         rest = ds.isel(sample=np.flatnonzero(~apart))

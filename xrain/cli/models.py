@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from xrain.errors import InputError
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, describe and fetch models.")
+app = typer.Typer(no_args_is_help=True, help="List, describe, fetch, add and publish models.")
 
 Name = Annotated[
     str, typer.Argument(help="Such as gmi-unet or gmi-unet@1, or a folder.", show_default=False)
@@ -99,3 +100,49 @@ def fetch(
         files = fetch_model(name)
         for path in (files.card, *files.weights):
             typer.echo(str(path))
+
+
+@app.command()
+def add(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="URL, DOI (doi:10.5281/zenodo.…) or folder of a published model.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Take in models that somebody has published, under their own names."""
+    from xrain.models.store import add_models
+
+    for entry in add_models(source):
+        typer.echo(entry.id)
+
+
+@app.command()
+def package(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Trained models: folders with a card.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to publish; made if absent.")
+    ] = Path("published"),
+    name: Annotated[
+        str | None,
+        typer.Option(help="Publish under this name; {name} stands for the model's own."),
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Publish as this version.")] = None,
+    check: Annotated[
+        bool,
+        typer.Option(help="Fetch and load the result in a new process, as a stranger would."),
+    ] = True,
+) -> None:
+    """Make of trained models what others can add: weights, cards, hashes and a register."""
+    from xrain.models.publish import check_package, package_models
+
+    entries = package_models(folders, output, name=name, version=version)
+    for entry in entries:
+        typer.echo(f"{entry.id}  {output / entry.card.path}")
+    if check:
+        check_package(output)
+        say(f"checked: a new process with an empty cache loads all of {output}")

@@ -24,6 +24,8 @@ from xrain.conventions import (
 from xrain.errors import InputError
 from xrain.evaluation.evaluate import positions_differ
 from xrain.evaluation.swaths import open_truth
+from xrain.regrid import resample
+from xrain.retrieval import dataset_sensor
 
 __all__ = ["TRUTH", "Counterparts", "product_label"]
 
@@ -128,11 +130,26 @@ def _on_pixels(path: Path, swath: xr.Dataset) -> xr.Dataset:
 
     with open_reference(path) as ds:
         found = ds[[n for n in KEPT if n in ds]]
-        if SCAN in found.dims and dict(found.sizes) == {d: swath.sizes[d] for d in (SCAN, PIXEL)}:
+        if SCAN not in found.dims:
+            raise InputError(f"{path.name} is gridded: only products on a swath can be compared")
+        if dict(found.sizes) == {d: swath.sizes[d] for d in (SCAN, PIXEL)}:
             here = found.transpose(SCAN, PIXEL, ...).load()
             if not positions_differ(swath, here, (SCAN, PIXEL)):
                 return here.drop_vars([c for c in here.coords if c not in (LATITUDE, LONGITUDE)])
-    raise InputError(
-        f"{path.name} lies on other pixels than the granule: only products of the radiometer's own "
-        "pixels can be compared"
-    )
+        return _averaged(found.drop_vars(PRECIP_FLAG, errors="ignore").load(), swath)
+
+
+def _averaged(product: xr.Dataset, swath: xr.Dataset) -> xr.Dataset:
+    """Average a product over the footprints in which a radiometer sees rain, as Gaussians.
+
+    All is NaN where the two swaths do not meet.
+    """
+    place = swath[[LATITUDE, LONGITUDE]].reset_coords().set_coords([LATITUDE, LONGITUDE])
+    sensor = dataset_sensor(swath)
+    width = None if sensor is None else float(np.sqrt(np.prod(sensor.rain_channel.footprint)))
+    try:
+        out = resample(product, place, "gaussian", footprint=width)
+    except InputError:  # nothing in common
+        nothing = np.full((swath.sizes[SCAN], swath.sizes[PIXEL]), np.nan, np.float32)
+        out = place.assign({SURFACE_PRECIP: ((SCAN, PIXEL), nothing)})
+    return out

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
 
@@ -69,12 +69,15 @@ class ModelEntry:
         The card.
     weights : tuple of Artefact
         Weight files in loading order; a later file's tensors replace an earlier one's.
+    source : str or None
+        Where the user added it from: a URL, a DOI or a folder.
     """
 
     name: str
     version: int
     card: Artefact
     weights: tuple[Artefact, ...]
+    source: str | None = None
 
     @property
     def id(self) -> str:
@@ -90,6 +93,10 @@ class ModelEntry:
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(a.size for a in self.artefacts)
+
+    def is_same(self, other: ModelEntry) -> bool:
+        """Whether the files are the same, wherever they lie."""
+        return [a.sha256 for a in self.artefacts] == [a.sha256 for a in other.artefacts]
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,12 @@ class Registry:
         """Return the register as indented JSON."""
         models: dict[str, dict[str, Any]] = {}
         for entry in sorted(self.entries.values(), key=lambda e: (e.name, e.version)):
-            files = {"card": asdict(entry.card), "weights": [asdict(a) for a in entry.weights]}
+            files: dict[str, Any] = {
+                "card": asdict(entry.card),
+                "weights": [asdict(a) for a in entry.weights],
+            }
+            if entry.source is not None:
+                files["source"] = entry.source
             models.setdefault(entry.name, {})[str(entry.version)] = files
         values = {"format": _FORMAT, "models": models}
         return json.dumps(values, indent=2) + "\n"
@@ -159,10 +171,16 @@ class Registry:
         """Return this register with the entries of another that it does not have itself."""
         return Registry({**other.entries, **self.entries})
 
+    def placed(self, source: str | None) -> Registry:
+        """Return this register with all entries coming from `source`."""
+        return Registry({k: replace(e, source=source) for k, e in self.entries.items()})
+
 
 def _entry(name: str, version: int, files: dict[str, Any]) -> ModelEntry:
     weights = tuple(_artefact(a) for a in files["weights"])
-    return ModelEntry(name, version, _artefact(files["card"]), weights)
+    source = files.get("source")
+    place = None if source is None else str(source)
+    return ModelEntry(name, version, _artefact(files["card"]), weights, place)
 
 
 def _artefact(values: dict[str, Any]) -> Artefact:

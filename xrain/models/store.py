@@ -1,12 +1,14 @@
-"""Where models come from: the package, the cache, or a server. The only networking code.
+"""Where models come from: the package, the cache, a server, or where the user says.
 
-Files are looked for in the package's own weights, then in the cache, and only then on a
-server, and are held against their SHA-256 every time. Settings are environment variables:
+Files are looked for in the package's own weights, then in the cache, and only then where they
+were added from or on a server, and are held against their SHA-256 every time. Settings are
+environment variables:
 
 ``XRAIN_CACHE_DIR``
-    Folder of fetched files; by default the platform's cache folder.
+    Folder of fetched files, and of the register of added models; by default the platform's
+    cache folder.
 ``XRAIN_WEIGHTS_URL``
-    Base URL of a server with weights, or several, separated by commas, tried in this order.
+    Base URL or DOI of weights, or several, separated by commas, tried in this order.
     There is none by default.
 ``XRAIN_OFFLINE``
     ``1`` forbids every connection.
@@ -14,19 +16,17 @@ server, and are held against their SHA-256 every time. Settings are environment 
 
 from __future__ import annotations
 
-import io
 import os
+import re
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from xrain.atomic import replacing
-from xrain.errors import FetchError, ModelError
+from xrain.errors import ModelError
 from xrain.models.card import ModelCard
+from xrain.models.download import fetch_file, fetch_text, is_offline, is_remote, locked, servers
 from xrain.models.registry import CARD_FILE, Artefact, ModelEntry, Registry, sha256_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Model",
     "ModelFiles",
+    "add_models",
     "cache_dir",
     "fetch_model",
     "find_model",
@@ -46,15 +47,12 @@ __all__ = [
     "load_model",
 ]
 
-T = TypeVar("T")
-
 REGISTRY_FILE: Final = Path(__file__).with_name("registry.json")
 PACKAGED: Final = Path(__file__).with_name("weights")
+ADDED: Final = "added.json"
+"""File in the cache with what the user has added."""
 
-_ATTEMPTS: Final = 3
-_BACK_OFF: Final = 0.5  # s before the second attempt; doubles with each
-_TIMEOUT: Final = 30.0  # s without a byte
-_LOCK_TIMEOUT: Final = 600.0  # s that one process waits for another's download
+_DOI: Final = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)(10\.\d+/\S+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def list_models(*, remote: bool = False) -> list[str]:
     FetchError
         If the server is asked for and does not answer.
     """
-    registry = Registry.read(REGISTRY_FILE).merged(_cached_registry())
+    registry = _known()
     return (registry.merged(_fetch_registry()) if remote else registry).names()
 
 
@@ -123,16 +121,17 @@ def find_model(name: str) -> ModelEntry:
     ModelError
         If there is no such model.
     """
-    known = Registry.read(REGISTRY_FILE)
-    entry = known.find(name) or _cached_registry().find(name)
-    if entry is None and _mirrors() and not _offline():
+    packaged = Registry.read(REGISTRY_FILE)
+    entry = packaged.find(name) or _known().find(name)
+    if entry is None and servers() and not is_offline():
         entry = _fetch_registry().find(name)
     if entry is None:
-        base = name.partition("@")[0]
+        base, known = name.partition("@")[0], _known()
         choice = [e.id for e in known.versions(base)] or known.names()
         raise ModelError(
             f"unknown model {name!r}; known are {', '.join(choice) or 'none'}. A folder with "
-            f"{CARD_FILE} and weights is taken too; XRAIN_WEIGHTS_URL names a server with others"
+            f"{CARD_FILE} and weights is taken too; XRAIN_WEIGHTS_URL names a server with others, "
+            "and 'xrain models add' takes in one that somebody has published"
         )
     return entry
 
@@ -169,6 +168,46 @@ def fetch_model(name: str, *, progress: bool | None = None) -> ModelFiles:
     show = sys.stderr.isatty() if progress is None else progress
     card, *weights = (_local(a) or _fetch(a, entry, show) for a in entry.artefacts)
     return ModelFiles(card, tuple(weights))
+
+
+def add_models(source: str | os.PathLike[str], *, progress: bool | None = None) -> list[ModelEntry]:
+    """Take in what others have published: fetch it, and know its names from now on.
+
+    Parameters
+    ----------
+    source : str or path
+        What :func:`xrain.models.publish.package_models` wrote: the URL or the DOI under which it
+        was published, or a folder.
+    progress : bool, optional
+        As for :func:`fetch_model`.
+
+    Returns
+    -------
+    list of ModelEntry
+        The models, which have names as those of the package have.
+
+    Raises
+    ------
+    ModelError
+        If a name and version are already those of another model.
+    FetchError
+        If a file cannot be fetched; then nothing is added.
+    """
+    base = _base(source)
+    offered = fetch_text(REGISTRY_FILE.name, "the list of models", [base], Registry.from_json)
+    offered = offered.placed(base)
+    _require_own_names(offered)
+    show = sys.stderr.isatty() if progress is None else progress
+    for entry in offered.entries.values():
+        card, *_ = [_local(a) or _fetch(a, entry, show) for a in entry.artefacts]
+        if (found := ModelCard.read(card).id) != entry.id:
+            raise ModelError(f"{base}: the card of {entry.id} is that of {found}")
+    target = cache_dir() / ADDED
+    with locked(target):
+        added = offered.merged(_cached_registry(ADDED))
+        with replacing(target) as draft:
+            draft.write_text(added.to_json(), encoding="utf-8")
+    return list(offered.entries.values())
 
 
 def load_card(name: str | os.PathLike[str]) -> ModelCard:
@@ -270,170 +309,68 @@ def _is_good(path: Path, artefact: Artefact) -> bool:
         return False
 
 
-def _cached_registry() -> Registry:
-    """Read the server's register as it was last seen."""
-    path = cache_dir() / REGISTRY_FILE.name
+# ---- registers
+
+
+def _known() -> Registry:
+    """Join what the package knows, what the user added, and what the server had last time."""
+    packaged = Registry.read(REGISTRY_FILE)
+    return packaged.merged(_cached_registry(ADDED)).merged(_cached_registry(REGISTRY_FILE.name))
+
+
+def _cached_registry(name: str) -> Registry:
+    path = cache_dir() / name
     return Registry.read(path) if path.exists() else Registry({})
+
+
+def _base(source: str | os.PathLike[str]) -> str:
+    """Where a register and its files lie, from what a user gives."""
+    text = os.fspath(source).strip().removesuffix(f"/{REGISTRY_FILE.name}").rstrip("/")
+    if found := _DOI.fullmatch(text):
+        return f"doi:{found[1]}"
+    if is_remote(text):
+        return text
+    folder = Path(text).expanduser().resolve()
+    if not (folder / REGISTRY_FILE.name).is_file():
+        raise ModelError(
+            f"{folder} holds no {REGISTRY_FILE.name}: give the URL, the DOI or the folder of a "
+            "published model, as 'xrain models package' makes it. A folder with a card alone "
+            "needs no adding: give its path as the model"
+        )
+    return str(folder)
+
+
+def _require_own_names(offered: Registry) -> None:
+    """Refuse an entry whose name and version another model has."""
+    known = _known().entries
+    taken = [e.id for e in offered.entries.values() if e.id in known and not e.is_same(known[e.id])]
+    if taken:
+        raise ModelError(
+            f"another model is already known as {', '.join(taken)}; a version never changes, so "
+            "this one must be published under another name or version: 'xrain models package "
+            "--name … --version …'"
+        )
 
 
 # ---- the network
 
 
-def _offline() -> bool:
-    return os.environ.get("XRAIN_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
-
-
-def _mirrors() -> list[str]:
-    urls = os.environ.get("XRAIN_WEIGHTS_URL", "").split(",")
-    return [url.strip().rstrip("/") for url in urls if url.strip()]
-
-
 def _fetch(artefact: Artefact, entry: ModelEntry, progress: bool) -> Path:
     """Fetch one file into the cache, unless another process has just done so."""
-    import pooch
-
     target = cache_dir() / artefact.path
-
-    def get(url: str) -> Path:
-        with _progress_bar(f"{entry.id} {target.name}", progress) as bar:
-            downloader = pooch.HTTPDownloader(progressbar=bar, timeout=_TIMEOUT)
-            known = f"sha256:{artefact.sha256}"
-            pooch.retrieve(url, known, target.name, target.parent, downloader=downloader)
-        return target
-
-    with _locked(target):
+    with locked(target):
         if _is_good(target, artefact):
             return target
-        return _from_mirrors(artefact.path, f"model {entry.id}", get)
+        bases = [*([entry.source] if entry.source else []), *servers()]
+        return fetch_file(artefact, target, f"model {entry.id}", bases, progress)
 
 
 def _fetch_registry() -> Registry:
     """Fetch the server's register, and keep a copy."""
-    import pooch
-
-    def get(url: str) -> Registry:
-        buffer = io.BytesIO()
-        pooch.HTTPDownloader(timeout=_TIMEOUT)(url, buffer, None)
-        return Registry.from_json(buffer.getvalue().decode(), url)
-
     target = cache_dir() / REGISTRY_FILE.name
-    with _locked(target):
-        registry = _from_mirrors(target.name, "the list of models", get)
+    with locked(target):
+        registry = fetch_text(target.name, "the list of models", servers(), Registry.from_json)
+        registry = registry.placed(None)
         with replacing(target) as draft:
             draft.write_text(registry.to_json(), encoding="utf-8")
     return registry
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Let one process at a time fetch a file; FetchError if the cache cannot be written."""
-    from filelock import FileLock, Timeout
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock"), timeout=_LOCK_TIMEOUT):
-            yield
-    except Timeout as error:
-        raise FetchError(
-            f"another process has been fetching {target} for {_LOCK_TIMEOUT:.0f} s; "
-            f"if there is none, delete {error.lock_file}"
-        ) from error
-    except OSError as error:
-        raise FetchError(
-            f"the cache folder cannot be written: {error}; set XRAIN_CACHE_DIR to another"
-        ) from error
-
-
-def _from_mirrors(path: str, what: str, get: Callable[[str], T]) -> T:
-    """Call `get` with the URL of a file on one mirror after the other, a few times."""
-    mirrors = _allowed_mirrors(what)
-    failures: dict[str, str] = {}
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(_BACK_OFF * 2 ** (attempt - 1))
-        for mirror in list(mirrors):
-            url = f"{mirror}/{path}"
-            try:
-                return get(url)
-            except (OSError, ValueError, ModelError) as error:
-                failures[url], is_final = _explain(error)
-                if is_final:
-                    mirrors.remove(mirror)
-        if not mirrors:
-            break
-    told = "\n".join(f"- {url}: {why}" for url, why in failures.items())
-    raise FetchError(
-        f"cannot fetch {what}:\n{told}\nCheck the network and XRAIN_WEIGHTS_URL, or try later"
-    )
-
-
-def _allowed_mirrors(what: str) -> list[str]:
-    mirrors = _mirrors()
-    if _offline():
-        raise FetchError(
-            f"{what} is not on this machine, and XRAIN_OFFLINE forbids to fetch it; fetch it "
-            "once online with 'xrain models fetch'"
-        )
-    if not mirrors:
-        raise FetchError(
-            f"{what} is not on this machine, and no server is set; set XRAIN_WEIGHTS_URL to the "
-            "base URL of one that has it"
-        )
-    if wrong := [m for m in mirrors if not m.startswith(("http://", "https://"))]:
-        raise FetchError(f"XRAIN_WEIGHTS_URL must begin with http:// or https://, not {wrong[0]!r}")
-    return mirrors
-
-
-def _explain(error: Exception) -> tuple[str, bool]:
-    """Say in words why a download failed, and whether to try again is useless."""
-    from requests import exceptions as http
-
-    if isinstance(error, http.HTTPError) and error.response is not None:
-        status = error.response.status_code
-        return f"the server answers {status} {error.response.reason}", 400 <= status < 500
-    if isinstance(error, http.Timeout):
-        return f"no answer within {_TIMEOUT:.0f} s", False
-    if isinstance(error, http.ChunkedEncodingError):
-        return "the connection broke off before the end of the file", False
-    if isinstance(error, http.ConnectionError):
-        return "no connection to the server", False
-    if isinstance(error, http.RequestException):
-        return str(error), True
-    if isinstance(error, OSError):
-        raise error  # the cache, not the server
-    if isinstance(error, ModelError):
-        return str(error), True
-    return "what came has another SHA-256 than published (damaged or replaced)", False
-
-
-class _Bar:
-    """What pooch expects of a progress bar, drawn by rich."""
-
-    def __init__(self, draw: Callable[..., None]) -> None:
-        self._draw = draw
-        self._done = 0
-        self.total = 0
-
-    def update(self, size: int) -> None:
-        self._done = min(self._done + size, self.total)
-        self._draw(completed=self._done, total=self.total)
-
-    def reset(self) -> None:
-        self._done = 0
-
-    def close(self) -> None:
-        self._draw(completed=self.total, total=self.total)
-
-
-@contextmanager
-def _progress_bar(label: str, show: bool) -> Iterator[Any]:
-    if not show:
-        yield False
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=None)
-        yield _Bar(lambda **state: progress.update(task, **state))

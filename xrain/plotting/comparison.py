@@ -92,7 +92,7 @@ def _scatter_words(scores: xr.Dataset, surface: str) -> str:
 
 
 def _said(value: xr.DataArray, form: str) -> str:
-    return format(float(value), form) if np.isfinite(value) else "–"
+    return format(float(value), form).replace("-", "−") if np.isfinite(value) else "–"
 
 
 def plot_rate_distribution(scores: Scores, *, reference: str = "reference") -> Any:
@@ -164,6 +164,8 @@ def plot_reliability(scores: Scores) -> Any:
 
     Parameters are as for :func:`plot_scatter`; estimates without a probability are left out.
     """
+    from matplotlib.ticker import NullFormatter
+
     told = {n: s for n, s in scores.items() if "event_frequency" in s}
     if not told:
         raise InputError("no estimate has a probability of precipitation to draw")
@@ -184,6 +186,7 @@ def plot_reliability(scores: Scores) -> Any:
     )  # fmt: skip
     often.set(xlim=(0, 1), yscale="log", xlabel="probability of precipitation")
     often.set_ylabel("share of pixels")
+    often.yaxis.set_minor_formatter(NullFormatter())
     for axis in (curve, often):
         _tidy(axis)
     curve.legend(fontsize=8, frameon=False, loc="upper left")
