@@ -219,8 +219,8 @@ def test_channels_go_singly_or_in_bands():
 
 def test_information_loss_spares_some_and_never_takes_all_channels():
     rng = np.random.default_rng(0)
-    tb = np.full((200, 8, 8, 9), 250.0, np.float32)
-    angle, land = np.full((2, 200, 8, 8), 0.5, np.float32)
+    tb = np.full((200, 16, 16, 9), 250.0, np.float32)
+    angle, land = np.full((2, 200, 16, 16), 0.5, np.float32)
     lose_information(rng, tb, angle, land, get_sensor("AMSR2").channels[:9])
     kept = np.isfinite(tb).any((1, 2)).sum(-1)
     assert kept.min() >= 1
