@@ -13,6 +13,7 @@ from xrain.simulate.instrument import (
     footprint_average,
     footprint_widths,
     receive,
+    truth_channel,
 )
 
 SPACING = (2.0, 2.0)
@@ -131,4 +132,4 @@ def test_noise_is_that_of_the_channels_and_the_bias_is_shared():
     ],
 )
 def test_truth_is_averaged_over_37_or_89_ghz(name, channel):
-    assert get_sensor(name).rain_channel.name == channel
+    assert truth_channel(get_sensor(name)).name == channel

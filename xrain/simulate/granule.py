@@ -33,6 +33,7 @@ from xrain.simulate.instrument import (
     footprint_average,
     footprint_widths,
     receive,
+    truth_channel,
 )
 from xrain.simulate.orbit import (
     Orbit,
@@ -438,7 +439,7 @@ def _truth_fields(view: _View, scene: Scene) -> dict[str, NDArray[np.float32]]:
             np.float32
         )
     )
-    widths = footprint_widths(view.sensor, view.sensor.rain_channel, plane.incidence_angle)
+    widths = footprint_widths(view.sensor, truth_channel(view.sensor), plane.incidence_angle)
     five = (np.full_like(plane.x, 5.0), np.full_like(plane.x, 5.0))
     out = {}
     for suffix, size in (("", widths), ("_5km", five)):
@@ -474,7 +475,7 @@ def _write_truth(path: Path, view: _View, scene: Scene, granule: str, seed: int)
             "Conventions": "CF-1.11",
         },
     )
-    channel = view.sensor.rain_channel
+    channel = truth_channel(view.sensor)
     names = {
         "surface_precip": f"true rain rate over the {channel.frequency:g} GHz footprint",
         "surface_precip_5km": "true rain rate over 5 km",

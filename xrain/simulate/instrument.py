@@ -29,6 +29,7 @@ __all__ = [
     "ground_distance",
     "receive",
     "slant_angles",
+    "truth_channel",
 ]
 
 Array = NDArray[np.float64]
@@ -295,3 +296,13 @@ def add_noise(
     nedt = np.array([c.nedt for c in channels], np.float32)
     bias = calibration * rng.standard_normal(len(channels), dtype=np.float32)
     return np.asarray(tb + noise * nedt + bias, dtype=np.float32)
+
+
+def truth_channel(sensor: Sensor) -> Channel:
+    """Return the channel over whose footprint the true rain is averaged.
+
+    That nearest to 37 GHz for imagers; for cross-track sounders and for imagers without such a
+    channel that nearest to 89 GHz.
+    """
+    target = 89.0 if sensor.scan_type == "cross-track" else 37.0
+    return min(sensor.channels, key=lambda c: abs(np.log(c.frequency / target)))

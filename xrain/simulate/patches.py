@@ -26,6 +26,7 @@ from xrain.simulate.instrument import (
     ground_distance,
     receive,
     slant_angles,
+    truth_channel,
 )
 from xrain.simulate.orbit import Orbit, scan_angles
 from xrain.simulate.plain_cells import scene_columns
@@ -51,7 +52,7 @@ class Patch:
     tb : array
         (scan, pixel, channel) float32 in K.
     rain : array
-        (scan, pixel) float32 mm/h, averaged over the sensor's `rain_channel`; NaN where
+        (scan, pixel) float32 mm/h, averaged over the footprint of `truth_channel`; NaN where
         less than 90 % of it was observed, and beyond the edge of a narrower swath.
     incidence_angle : array
         (scan, pixel, channel) float32 in degrees.
@@ -311,7 +312,7 @@ def observe_scene(
 def _truth(
     scene: Scene, sensor: Sensor, window: _Window
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    widths = footprint_widths(sensor, sensor.rain_channel, window.reference.incidence_angle)
+    widths = footprint_widths(sensor, truth_channel(sensor), window.reference.incidence_angle)
     rate = scene.rain.rate
     fields = np.stack([np.nan_to_num(rate), np.isfinite(rate), scene.variables["land_fraction"]])
     mean = footprint_average(
