@@ -212,19 +212,12 @@ class Engine:
         -------
         ndarray, shape (2 + quantiles, sample)
         """
-        size, centre = self.stride, self.stride // 2
         out = np.empty((self.outputs, tb.shape[0]), np.float32)
         for first in range(0, tb.shape[0], LONE_BATCH):
             part = slice(first, first + LONE_BATCH)
-            n = tb[part].shape[0]
-            shapes = ((n, size, size, tb.shape[1]), (n, size, size), (n, size, size))
-            planes = [np.full(shape, np.nan, np.float32) for shape in shapes]
-            for plane, values in zip(planes, (tb, incidence, land), strict=True):
-                plane[:, centre, centre] = values[part]
-            odd = np.zeros((n, size, size), bool)
-            odd[:, centre, centre] = strange[part]
-            out[:, part] = self._run(planes[0], planes[1], planes[2], odd)[:, :, centre, centre]
-            strange[part] = odd[:, centre, centre]
+            angle, ground = incidence[part, None, None], land[part, None, None]
+            images = tb[part, None, None], angle, ground, strange[part, None, None]
+            out[:, part] = self._run(*images, multiple=1)[:, :, 0, 0]
         return out
 
     def _rows_at_once(self, pixels: int) -> int:
@@ -237,12 +230,17 @@ class Engine:
         incidence: FloatArray,
         land: FloatArray,
         strange: BoolArray,
+        multiple: int | None = None,
     ) -> FloatArray:
-        """Turn images (batch, row, pixel[, channel]) into planes (output, batch, row, pixel)."""
+        """Turn images (batch, row, pixel[, channel]) into planes (output, batch, row, pixel).
+
+        They are padded to a multiple of the stride, or of another number.
+        """
         import torch
 
         rows, pixels = tb.shape[1:3]
-        pad = ((0, 0), (0, -rows % self.stride), (0, -pixels % self.stride))
+        step = multiple or self.stride
+        pad = ((0, 0), (0, -rows % step), (0, -pixels % step))
         with torch.inference_mode(), _turn(self.device), _exact(self.device):
             images = (
                 torch.from_numpy(_padded(x, pad)).to(self.device) for x in (tb, incidence, land)

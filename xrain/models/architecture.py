@@ -44,6 +44,8 @@ class Classifier(nn.Module, ABC):
     def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, Tensor | None]:
         """Estimate the distribution over the rain classes.
 
+        Rows and columns are multiples of the stride, or one: then each image is a lone pixel.
+
         Parameters
         ----------
         tb : Tensor, shape (batch, row, column, channel)

@@ -188,7 +188,11 @@ class FoldedUNet(Classifier):
 
     def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, None]:
         """Run the network on an image; it cannot tell what is strange to it."""
-        out = self(stack_planes(tb, incidence, land)).permute(0, 2, 3, 1)
+        planes = stack_planes(tb, incidence, land)
+        if planes.shape[2:] == (1, 1):
+            out = self.trunk.alone(self.own(expand(planes.permute(0, 2, 3, 1))))[1]
+        else:
+            out = self(planes).permute(0, 2, 3, 1)
         if self.config.levels:
             out = class_logits(out, self.config.levels, self.config.edges)
         return out, None
