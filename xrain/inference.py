@@ -230,6 +230,7 @@ class Engine:
         incidence: FloatArray,
         land: FloatArray,
         strange: BoolArray,
+        *,
         multiple: int | None = None,
     ) -> FloatArray:
         """Turn images (batch, row, pixel[, channel]) into planes (output, batch, row, pixel).
