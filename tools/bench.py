@@ -57,10 +57,9 @@ def read_raw(path: Path, names: dict[str, list[str]]) -> list[Any]:
         return [file[group][name][()] for group, found in names.items() for name in found]
 
 
-def bench_reading(path: Path) -> list[Figure]:
-    """Time opening and loading a granule against h5py reading the same arrays."""
+def array_names(path: Path) -> dict[str, list[str]]:
+    """Names of all arrays in each group of a file."""
     import h5py
-    import xarray as xr
 
     names: dict[str, list[str]] = {}
     with h5py.File(path) as file:
@@ -72,6 +71,14 @@ def bench_reading(path: Path) -> list[Figure]:
                 )
             )
             names[group] = found
+    return names
+
+
+def bench_reading(path: Path) -> list[Figure]:
+    """Time opening and loading a granule against h5py reading the same arrays."""
+    import xarray as xr
+
+    names = array_names(path)
 
     def tree() -> None:
         with xr.open_datatree(path, engine="gpm-l1c") as opened:
@@ -279,6 +286,57 @@ def run_apart(code: str) -> float:
     return float(done.stdout.split()[-1])
 
 
+def write_radar_beside(path: Path, target: Path, scans: int = 7936) -> Path:
+    """Write a radar granule of full size, 49 rays in the middle of a GMI granule's swath."""
+    import xrain
+    from xrain.io.write_radar import RadarSwath, write_2a_radar
+    from xrain.sensors import get_sensor
+    from xrain.simulate.radar import radar_of
+
+    with xrain.open_l1c(path) as opened:
+        ds = opened[["latitude", "longitude", "time"]].isel(pixel=slice(86, 135)).load()
+    row = np.linspace(0, ds.sizes["scan"] - 1, scans)
+    low = np.minimum(row.astype(int), ds.sizes["scan"] - 2)
+
+    def between(values: Any) -> Any:
+        part = (row - low).reshape(-1, *[1] * (values.ndim - 1))
+        return values[low] * (1 - part) + values[low + 1] * part
+
+    longitude = between(np.unwrap(ds["longitude"].values.astype(float), axis=0, period=360))
+    start = ds["time"].values[0]
+    time = start + between((ds["time"].values - start).astype(float)).astype("m8[ns]")
+    chance = np.random.default_rng(0)
+    rate = chance.gamma(0.5, 4.0, (scans, 49)) * (chance.random((scans, 49)) < 0.1)
+    none = np.zeros(rate.shape)
+    swath = RadarSwath(
+        time, between(ds["latitude"].values), (longitude + 180) % 360 - 180, rate, none, none + 4,
+        none, none, none,
+    )  # fmt: skip
+    radar = radar_of(get_sensor("gmi"))
+    return write_2a_radar(target, swath, radar=radar, platform="GPM", orbit=1)
+
+
+def bench_collocation(path: Path) -> list[Figure]:
+    """Time the samples of a pair of full granules, one process, against h5py reading both."""
+    import shutil
+
+    from xrain.collocation import collocate
+
+    radar = write_radar_beside(path, path.with_name("radar.HDF5"))
+    names = [(file, array_names(file)) for file in (path, radar)]
+    store = path.with_name("store.zarr")
+
+    def samples() -> None:
+        shutil.rmtree(store, ignore_errors=True)
+        collocate([path], [radar], store, workers=1)
+
+    raw, whole = best_times(lambda: [read_raw(*n) for n in names], samples, turns=3)
+    return [
+        Figure("samples of a GMI and a DPR granule, one process", whole, "s", "≤ 10"),
+        Figure("that / h5py reading both granules", whole / raw, "×"),
+    ]
+
+
 def bench_memory(folder: Path) -> list[Figure]:
     """Measure peak memory of a lazy retrieval of one granule and of four joined."""
     from xrain.testing import write_fake_l1c
@@ -355,8 +413,8 @@ def bench_simulator() -> list[Figure]:
 
 def main() -> None:
     """Run everything, or what is named, and print a table or JSON."""
-    parts = ("reading", "retrieval", "inversion", "scene", "resampling", "grid", "memory", "import",
-             "simulator")  # fmt: skip
+    parts = ("reading", "retrieval", "inversion", "scene", "resampling", "grid", "collocation",
+             "memory", "import", "simulator")  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="by default all")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -367,7 +425,7 @@ def main() -> None:
         from xrain.testing import write_fake_l1c
 
         folder = Path(name)
-        if {"reading", "scene"} & set(wanted):
+        if {"reading", "scene", "collocation"} & set(wanted):
             path = write_fake_l1c(folder, "gmi", scans=SCANS)  # the archive's name tells Satpy
         calls: dict[str, Callable[[], list[Figure]]] = {
             "reading": lambda: bench_reading(path),
@@ -376,6 +434,7 @@ def main() -> None:
             "scene": lambda: bench_scene(path),
             "resampling": bench_resampling,
             "grid": lambda: bench_grid(folder),
+            "collocation": lambda: bench_collocation(path),
             "memory": lambda: bench_memory(folder),
             "import": bench_import,
             "simulator": bench_simulator,

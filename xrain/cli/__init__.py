@@ -12,6 +12,7 @@ from typing import Any
 import typer
 import typer.core
 
+from xrain.cli.collocation import collocate
 from xrain.cli.compare import compare
 from xrain.cli.console import say_error
 from xrain.cli.granules import animate, info, plot, retrieve
@@ -71,6 +72,7 @@ app.add_typer(models, name="models")
 app.command()(demo)
 app.command()(score)
 app.command()(compare)
+app.command()(collocate)
 app.command()(train)
 app.command()(simulate)
 app.command("validate-simulator")(validate_simulator)

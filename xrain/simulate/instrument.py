@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xrain.footprint import footprint_widths
 from xrain.sensors import Channel, Sensor
 from xrain.simulate.forward import mix_polarization
 from xrain.simulate.orbit import EARTH_RADIUS
@@ -106,29 +107,6 @@ def ground_distance(incidence: float, altitude: float) -> float:
     theta = np.radians(incidence)
     view = np.arcsin(np.sin(theta) / (1 + altitude / EARTH_RADIUS))
     return float(EARTH_RADIUS * (theta - view))
-
-
-def footprint_widths(sensor: Sensor, channel: Channel, incidence: Array) -> tuple[Array, Array]:
-    """Half-power widths in km along and across the line of sight.
-
-    Conical scans keep theirs. For a cross-track scan the tabled width holds at nadir; it grows
-    with the distance to the ground, and along the line of sight with the slant as well.
-    """
-    along, across = channel.footprint
-    one = np.ones_like(incidence)
-    if sensor.scan_type == "conical":
-        return along * one, across * one
-    theta = np.radians(incidence)
-    ratio = EARTH_RADIUS / (EARTH_RADIUS + sensor.altitude)
-    view = np.arcsin(ratio * np.sin(theta))
-    arc = theta - view
-    slant = np.sqrt(
-        EARTH_RADIUS**2
-        + (EARTH_RADIUS + sensor.altitude) ** 2
-        - 2 * EARTH_RADIUS * (EARTH_RADIUS + sensor.altitude) * np.cos(arc)
-    )
-    growth = slant / sensor.altitude
-    return along * growth / np.cos(theta), across * growth
 
 
 def footprint_average(
@@ -299,10 +277,5 @@ def add_noise(
 
 
 def truth_channel(sensor: Sensor) -> Channel:
-    """Return the channel over whose footprint the true rain is averaged.
-
-    That nearest to 37 GHz for imagers; for cross-track sounders and for imagers without such a
-    channel that nearest to 89 GHz.
-    """
-    target = 89.0 if sensor.scan_type == "cross-track" else 37.0
-    return min(sensor.channels, key=lambda c: abs(np.log(c.frequency / target)))
+    """Return the channel over whose footprint the true rain is averaged."""
+    return sensor.rain_channel

@@ -13,18 +13,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from xrain.errors import FileFormatError, InputError
+from xrain.projection import Projection, grid_axes, projection_of
 from xrain.simulate.rain import Field, RainGrid, convective_share, despike
 
 __all__ = ["RainMap", "open_rain_map", "open_rain_maps", "place_map", "radar_source", "sample_map"]
 
 Array = NDArray[np.float64]
-Projection = Callable[[Array, Array], tuple[Array, Array]]
-"""Turns two coordinates into two others."""
-
 _KM_PER_DEGREE = 111.195
 _HIGHEST = 500.0  # mm/h
 _UNITS = {"mm h-1", "mm/h", "mm hr-1", "mm/hr", "mm h**-1", "mm h^-1", "millimeter/hour"}
-_ROW_NAMES = ("latitude", "lat", "y")
 
 
 @dataclass(frozen=True)
@@ -92,14 +89,14 @@ def open_rain_map(
     """
     where, data, attrs = _load(source)
     field, when = _at_time(where, data, time)
-    rows, columns = _axes(where, field)
+    rows, columns = grid_axes(where, field)
     field = field.transpose(rows, columns).sortby([rows, columns])
     rate = despike(_checked(where, field))
     y, x = field[rows].values.astype(np.float64), field[columns].values.astype(np.float64)
     unit_y, unit_x = _kilometres(where, field, rows, columns)
     steps = _step(where, y, rows) * unit_y, _step(where, x, columns) * unit_x
     factors = tuple(max(1, round(spacing / s)) for s in steps)
-    to_map, to_earth = _projection(where, field, rows, attrs)
+    to_map, to_earth = projection_of(where, field, rows, attrs)
     return RainMap(
         _averaged(rate, factors), _means(y, factors[0]), _means(x, factors[1]),
         (steps[0] * factors[0], steps[1] * factors[1]), to_map, to_earth, when,
@@ -157,17 +154,6 @@ def _at_time(
     return data, np.datetime64(int(data["time"].values.astype("datetime64[ns]").astype(int)), "ns")
 
 
-def _axes(where: str, field: xr.DataArray) -> tuple[str, str]:
-    first, second = (str(d) for d in field.dims)
-    missing = [d for d in (first, second) if d not in field.coords]
-    if missing:
-        raise InputError(
-            f"{where}: the field has no spacing: dimension {', '.join(missing)} lacks a "
-            "coordinate. Give latitude and longitude in degrees, or y and x in m or km"
-        )
-    return (second, first) if second in _ROW_NAMES else (first, second)
-
-
 def _checked(where: str, field: xr.DataArray) -> Field:
     units = str(field.attrs.get("units", "mm h-1"))
     if units not in _UNITS:
@@ -201,43 +187,6 @@ def _step(where: str, values: Array, name: str) -> float:
     if steps.size == 0 or steps.min() <= 0 or np.ptp(steps) > 0.02 * steps.mean():
         raise InputError(f"{where}: coordinate {name} is not evenly spaced")
     return float(steps.mean())
-
-
-def _projection(
-    where: str, field: xr.DataArray, rows: str, attrs: dict[str, Any]
-) -> tuple[Projection | None, Projection | None]:
-    if rows in {"latitude", "lat"}:
-        west = float(field[field.dims[1]].min())
-
-        def fold(lat: Array, lon: Array) -> tuple[Array, Array]:
-            return lat, (lon - west) % 360.0 + west
-
-        return fold, lambda lat, lon: (lat, lon)
-    text = attrs.get("projection") or attrs.get("crs_wkt") or attrs.get("proj4")
-    if text is None:
-        return None, None
-    from pyproj import CRS, Transformer
-    from pyproj.exceptions import CRSError
-
-    try:
-        crs = CRS.from_user_input(text)
-    except CRSError as error:
-        raise InputError(f"{where}: projection {text!r} is not understood") from error
-    own = 1e3 if str(field[field.dims[1]].attrs.get("units", "m")).startswith("k") else 1.0
-    scale = own / float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else own
-    forth = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
-
-    def to_map(lat: Array, lon: Array) -> tuple[Array, Array]:
-        x, y = forth.transform(lon, lat)
-        return np.asarray(y) / scale, np.asarray(x) / scale
-
-    def to_earth(y: Array, x: Array) -> tuple[Array, Array]:
-        lon, lat = forth.transform(
-            np.asarray(x) * scale, np.asarray(y) * scale, direction="INVERSE"
-        )
-        return np.asarray(lat), np.asarray(lon)
-
-    return to_map, to_earth
 
 
 def _means(values: Array, factor: int) -> Array:

@@ -1,0 +1,384 @@
+"""Make what a store holds of one radiometer granule, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from xrain.collocation.match import GridReference, Reference, SwathReference, match
+from xrain.collocation.overlap import near_scans, rows_in_time
+from xrain.collocation.patches import Patch, cut, find_patches
+from xrain.collocation.sources import (
+    Identity,
+    identify,
+    open_source,
+    rain_maps,
+    screened_rate,
+    screened_tb,
+)
+from xrain.collocation.splits import Split
+from xrain.conventions import (
+    ATTRIBUTES,
+    CHANNEL,
+    INCIDENCE,
+    LATITUDE,
+    LONGITUDE,
+    PIXEL,
+    SCAN,
+    SURFACE_PRECIP,
+    TB,
+    TIME,
+)
+from xrain.errors import InputError, OutputError
+from xrain.evaluation.evaluate import positions_differ
+from xrain.io.open import open_l1c
+from xrain.land import land_fraction
+from xrain.sensors import get_sensor
+from xrain.training.store import (
+    FIRST_PIXEL,
+    FIRST_SCAN,
+    FRACTION,
+    GRID,
+    LAND,
+    METADATA,
+    PATCH,
+    VARIABLES,
+)
+
+__all__ = ["Job", "Settings", "group_metadata", "make_piece", "require_same"]
+
+TB_PACKING: Final = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 200.0,
+                     "_FillValue": -32768}  # fmt: skip
+TIME_PACKING: Final = {"dtype": "int64", "units": "milliseconds since 1970-01-01",
+                       "calendar": "standard"}  # fmt: skip
+
+ROUNDED: Final = np.timedelta64(2, "s")
+"""Products give the times of the radiometer's scans in whole seconds."""
+
+_TEXTS: Final[dict[str, dict[str, Any]]] = {
+    FRACTION: {"long_name": "share of the footprint that the reference covers", "units": "1"},
+    LAND: {"standard_name": "land_area_fraction", "long_name": "land fraction", "units": "1"},
+    FIRST_SCAN: {"long_name": "first scan of the patch in its granule, from 0"},
+    FIRST_PIXEL: {"long_name": "first pixel of the patch in its scans, from 0"},
+    TIME: {"long_name": "time of the middle of the patch"},
+    SURFACE_PRECIP: {"long_name": "precipitation rate of the reference over the footprint"},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How samples are made; the same for a whole store.
+
+    Attributes
+    ----------
+    size : int
+        Scans and pixels of a patch.
+    window : float
+        Longest time between radiometer and reference in minutes.
+    fraction : float
+        Share of a footprint that the reference must cover.
+    variable : str
+        Rate that is taken from the reference.
+    least : int
+        Patches with fewer matched pixels are left out.
+    split : Split
+        Days held out.
+    """
+
+    size: int = 64
+    window: float = 15.0
+    fraction: float = 0.8
+    variable: str = SURFACE_PRECIP
+    least: int = 32
+    split: Split = field(default_factory=Split)
+
+    def __post_init__(self) -> None:
+        wrong = [
+            text
+            for good, text in (
+                (self.size >= 1, f"size is {self.size}, a patch needs a pixel"),
+                (self.window > 0, f"window is {self.window:g} minutes, it must be more than 0"),
+                (0 < self.fraction <= 1, f"fraction is {self.fraction:g}, it lies in (0, 1]"),
+                (self.least >= 1, f"least is {self.least}, a patch needs a matched pixel"),
+            )
+            if not good
+        ]
+        if wrong:
+            raise InputError("; ".join(wrong))
+
+    @property
+    def time(self) -> np.timedelta64:
+        """The window."""
+        return np.timedelta64(round(self.window * 60e3), "ms")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A radiometer granule with the references that it may have met.
+
+    Attributes
+    ----------
+    name : str
+        Of the group to be made.
+    radiometer : Path
+        L1C granule.
+    references : tuple of Path
+        Files that overlap it in time.
+    expected : tuple of Identity
+        Radiometer and reference of the store.
+    channels : tuple of str
+        Channels of the store.
+    settings : Settings
+        How samples are made.
+    """
+
+    name: str
+    radiometer: Path
+    references: tuple[Path, ...]
+    expected: tuple[Identity, Identity]
+    channels: tuple[str, ...]
+    settings: Settings
+
+
+def make_piece(job: Job, store: Path, drafts: Path) -> dict[str, Any]:
+    """Match, cut and write one granule.
+
+    Parameters
+    ----------
+    job : Job
+        What to do.
+    store : Path
+        Where the group appears once it is complete.
+    drafts : Path
+        Folder on the same disk, where it is written.
+
+    Returns
+    -------
+    dict
+        The attributes of the group.
+
+    Raises
+    ------
+    FileFormatError, InputError, UnknownSensorError
+        If the granule or a reference cannot be used; then nothing is written.
+    OutputError
+        If the store cannot be written, such as on a full disk.
+    """
+    data, facts = _samples(job)
+    draft = drafts / f"{job.name}.{secrets.token_hex(4)}"
+    try:
+        draft.mkdir(parents=True)
+        if data is None:
+            (draft / METADATA).write_text(group_metadata(facts), encoding="utf-8")
+        else:
+            _write(data.assign_attrs(facts), draft)
+        if (old := store / job.name).exists():
+            old.rename(drafts / f"old.{draft.name}")
+        draft.rename(store / job.name)
+    except OSError as error:
+        raise OutputError(
+            f"{store} cannot be written: {error.strerror or error}; what is in it is complete. "
+            "Make room and repeat the command, which goes on from there"
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return facts
+
+
+def group_metadata(facts: dict[str, Any]) -> str:
+    """Return the metadata of a Zarr group of format 3 with attributes."""
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": facts}, indent=2)
+
+
+def _write(data: xr.Dataset, folder: Path) -> None:
+    from zarr.codecs import BloscCodec
+
+    codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+    encoding: dict[str, dict[str, Any]] = {
+        str(n): {"compressors": (codec,), "chunks": v.shape} for n, v in data.variables.items()
+        if str(n) in VARIABLES
+    }  # fmt: skip
+    encoding[TB] |= TB_PACKING
+    encoding[TIME] |= TIME_PACKING
+    data.to_zarr(folder, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+
+
+# ---- samples of one granule
+
+
+def _samples(job: Job) -> tuple[xr.Dataset | None, dict[str, Any]]:
+    """Patches of a granule, None if there are none, and what is to be said of them."""
+    with open_l1c(job.radiometer) as ds:
+        require_same(identify(ds), job.expected[0], job.radiometer)
+        names = tuple(str(c) for c in ds[CHANNEL].values)
+        if names != job.channels:
+            raise InputError(
+                f"{job.radiometer.name} has channels {', '.join(names)}; the store has "
+                f"{', '.join(job.channels)}"
+            )
+        parts = []
+        for rows in _stretches(ds, job):
+            parts += _stretch(ds.isel({SCAN: rows}).load(), rows.start, job)
+        facts = _facts(ds, job)
+    data = xr.concat(parts, PATCH) if parts else None
+    facts["patches"] = 0 if data is None else data.sizes[PATCH]
+    rate = np.empty(0) if data is None else data[SURFACE_PRECIP].values
+    facts["matched_pixels"] = int(np.isfinite(rate).sum())
+    facts["raining_pixels"] = int((rate > 0).sum())
+    return data, facts
+
+
+def require_same(found: Identity, expected: Identity, path: Path) -> None:
+    """Refuse another product or version than a store holds; InputError names both."""
+    if found != expected:
+        raise InputError(
+            f"{path.name} is {found.product} {found.version}, the store holds {expected.product} "
+            f"{expected.version}: these do not mix, collocate it into another store"
+        )
+
+
+def _facts(ds: xr.Dataset, job: Job) -> dict[str, Any]:
+    time = ds[TIME].values
+    known = time[~np.isnat(time)]
+    first = known.min() if known.size else np.datetime64("NaT")
+    return {
+        "granule": job.radiometer.name,
+        "channels": list(job.channels),
+        "references": [p.name for p in job.references],
+        "platform": str(ds.attrs.get("platform", "")),
+        "orbit": int(ds.attrs.get("orbit", -1)),
+        "time_coverage_start": str(first.astype("datetime64[s]")),
+        "split": job.settings.split.of(first) if known.size else "train",
+        "simulated": str(ds.attrs.get("simulated", "false")).lower(),
+    }
+
+
+def _stretches(ds: xr.Dataset, job: Job) -> list[slice]:
+    """Find scans that may have a reference."""
+    place = ds[[LATITUDE, LONGITUDE, TIME]].load()
+    found: list[slice] = []
+    for path in job.references:
+        with open_source(path) as reference:
+            require_same(identify(reference), job.expected[1], path)
+            if SCAN not in reference.dims:
+                return [slice(0, ds.sizes[SCAN])]
+            found += near_scans(place, reference, job.settings.time)
+    return _joined(found)
+
+
+def _joined(stretches: list[slice]) -> list[slice]:
+    """Join stretches that overlap."""
+    out: list[slice] = []
+    for one in sorted(stretches, key=lambda s: s.start):
+        if out and one.start <= out[-1].stop:
+            out[-1] = slice(out[-1].start, max(out[-1].stop, one.stop))
+        else:
+            out.append(one)
+    return out
+
+
+def _stretch(ds: xr.Dataset, first_scan: int, job: Job) -> list[xr.Dataset]:
+    """Match some scans, and cut them into patches."""
+    settings, sensor = job.settings, get_sensor(str(ds.attrs["sensor"]))
+    across = min(sensor.rain_channel.footprint)
+    references: list[Reference] = []
+    same: list[xr.DataArray] = []
+    for path in job.references:
+        with open_source(path) as reference:
+            _sort_in(reference, ds, settings, across, references, same)
+    found = match(ds, sensor, references, settings.time)
+    rate = np.where(found.fraction >= settings.fraction, found.rate, np.nan)
+    fraction = found.fraction
+    for own in same:
+        rate = np.where(np.isfinite(own), own, rate)
+        fraction = np.where(np.isfinite(own), 1, fraction)
+    tb = screened_tb(ds, sensor)
+    rate[~np.isfinite(tb).any(axis=-1) | ~np.isfinite(ds[LATITUDE].values)] = np.nan
+    patches = find_patches(np.isfinite(rate), settings.size, settings.least)
+    if not patches:
+        return []
+    fields = _fields(ds, tb, rate, fraction)
+    return [_assemble(ds, fields, patches, first_scan, settings.size)]
+
+
+def _sort_in(
+    reference: xr.Dataset,
+    ds: xr.Dataset,
+    settings: Settings,
+    across: float,
+    references: list[Reference],
+    same: list[xr.DataArray],
+) -> None:
+    """Add a reference to those to be matched, or to those on the radiometer's own pixels."""
+    if SCAN not in reference.dims:
+        references += [GridReference(m) for m in rain_maps(reference, settings.variable, across)]
+        return
+    time = ds[TIME].values
+    rows = rows_in_time(
+        reference[TIME].values, np.nanmin(time) - settings.time, np.nanmax(time) + settings.time
+    )
+    near = reference.isel({SCAN: rows})
+    if not near.sizes[SCAN]:
+        return
+    rate = screened_rate(near, settings.variable).transpose(SCAN, PIXEL)
+    place = near[[LATITUDE, LONGITUDE, TIME]].assign({SURFACE_PRECIP: rate}).load()
+    own = _on_own_pixels(place, ds)
+    if own is None:
+        references.append(SwathReference(place))
+    else:
+        same.append(own)
+
+
+def _on_own_pixels(near: xr.Dataset, ds: xr.Dataset) -> Any:
+    """Rate of a product that lies on the radiometer's pixels; None if it does not."""
+    if near.sizes[PIXEL] != ds.sizes[PIXEL]:
+        return None
+    time = ds[TIME].values
+    rows = rows_in_time(near[TIME].values, np.nanmin(time) - ROUNDED, np.nanmax(time) + ROUNDED)
+    for first in range(rows.start, rows.stop - time.size + 1):
+        here = near.isel({SCAN: slice(first, first + time.size)})
+        if not positions_differ(ds, here, (SCAN, PIXEL)):
+            return here[SURFACE_PRECIP].values
+    return None
+
+
+def _fields(ds: xr.Dataset, tb: Any, rate: Any, fraction: Any) -> dict[str, Any]:
+    lat, lon = (ds[n].transpose(SCAN, PIXEL).values for n in (LATITUDE, LONGITUDE))
+    angle = np.full(lat.shape, np.nan, np.float32)
+    if INCIDENCE in ds.variables:
+        given = ds[INCIDENCE]
+        given = given.isel({CHANNEL: 0}) if CHANNEL in given.dims else given
+        angle = given.transpose(SCAN, PIXEL).values
+    return {
+        TB: tb, SURFACE_PRECIP: rate, FRACTION: fraction, INCIDENCE: angle,
+        LAND: land_fraction(lat, lon), LATITUDE: lat, LONGITUDE: lon,
+    }  # fmt: skip
+
+
+def _assemble(
+    ds: xr.Dataset, fields: dict[str, Any], patches: list[Patch], first_scan: int, size: int
+) -> xr.Dataset:
+    data: dict[str, Any] = {}
+    for name, values in fields.items():
+        dims, dtype = VARIABLES[name]
+        squares = np.stack([cut(values, p, size) for p in patches]).astype(dtype)
+        data[name] = (dims, squares)
+    keep = np.stack([p.mask for p in patches])
+    data[SURFACE_PRECIP] = (GRID, np.where(keep, data[SURFACE_PRECIP][1], np.float32(np.nan)))
+    time = ds[TIME].values
+    middle = [time[min(p.row + size // 2, time.size - 1)] for p in patches]
+    data[TIME] = ((PATCH,), np.asarray(middle, "M8[ns]"))
+    data[FIRST_SCAN] = ((PATCH,), np.array([p.row + first_scan for p in patches], np.int32))
+    data[FIRST_PIXEL] = ((PATCH,), np.array([p.column for p in patches], np.int32))
+    out = xr.Dataset(data)
+    for name in VARIABLES:
+        out[name].attrs = {**ATTRIBUTES.get(name, {}), **_TEXTS.get(name, {})}
+    out[INCIDENCE].attrs["comment"] = "of the first channel"
+    return out

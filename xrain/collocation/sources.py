@@ -1,0 +1,195 @@
+"""Open what is collocated: radiometer granules, and references of every kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from xrain.conventions import (
+    CHANNEL,
+    PIXEL,
+    QUALITY,
+    QUALITY_FLAGS,
+    RETRIEVAL_QUALITY,
+    SCAN,
+    SURFACE_PRECIP,
+    SWATH,
+    TB,
+    TIME,
+)
+from xrain.errors import FileFormatError, InputError
+from xrain.io.open import open_l1c, open_reference
+from xrain.io.reference_layout import BAND
+from xrain.sensors import Sensor
+from xrain.simulate.rain_maps import RainMap, open_rain_map
+
+__all__ = ["Identity", "Span", "identify", "open_source", "rain_maps", "screened_rate",
+           "screened_tb", "span_of"]  # fmt: skip
+
+RAIN_RATE: Final = "rain_rate"
+
+_NAME: Final = re.compile(r"\.(\d{8})-S(\d{6})-E(\d{6})\.")
+_VERSION: Final = re.compile(r"V\d+")
+_DROPPED: Final = ("bad_geolocation", "no_usable_channel", "suspect_radiance")
+_LOW_QUALITY: Final = 2
+"""From this value on, 2A radar ("bad") and GPROF ("extreme care") pixels are left out."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A file and the time that it covers."""
+
+    path: Path
+    first: np.datetime64
+    last: np.datetime64
+
+
+def span_of(path: Path, radiometer: bool) -> Span:
+    """Tell from when to when a granule lasts: from the archive's name, or else from the file.
+
+    Raises
+    ------
+    FileFormatError, InputError
+        If it must be read and cannot be, or has no time.
+    """
+    if found := _NAME.search(path.name):
+        day = f"{found[1][:4]}-{found[1][4:6]}-{found[1][6:]}"
+        first, last = (
+            np.datetime64(f"{day}T{t[:2]}:{t[2:4]}:{t[4:]}", "ns") for t in found.groups()[1:]
+        )
+        return Span(path, first, last + np.timedelta64(1 if last < first else 0, "D"))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with open_l1c(path) if radiometer else open_source(path) as ds:
+        if TIME not in ds.variables:
+            raise InputError(f"{path} says no time")
+        time = np.atleast_1d(ds[TIME].values)
+        time = time[~np.isnat(time)]
+    if not time.size:
+        raise InputError(f"{path}: no scan has a time")
+    return Span(path, time.min(), time.max())
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[xr.Dataset]:
+    """Open a reference: a 2A, 2B or IMERG granule, a rain file of xrain, or rain on a grid.
+
+    Raises
+    ------
+    FileFormatError
+        If it is none of these.
+    """
+    try:
+        ds = open_reference(path)
+    except FileFormatError as error:
+        try:
+            ds = xr.open_dataset(path, engine="h5netcdf")
+        except (OSError, ValueError, KeyError):
+            raise error from None
+        if not {SURFACE_PRECIP, RAIN_RATE} & set(ds.variables):
+            ds.close()
+            raise FileFormatError(
+                f"{path}: a reference is a 2A, 2B or IMERG granule, a rain file of xrain, or "
+                f"netCDF with {RAIN_RATE} in mm h-1 on a grid"
+            ) from error
+    with ds:
+        yield ds
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a store keeps apart: one product in one version."""
+
+    product: str
+    version: str
+
+
+def identify(ds: xr.Dataset) -> Identity:
+    """Tell product and main version of what is open."""
+    attrs = ds.attrs
+    if TB in ds.variables:
+        product = str(attrs["sensor"])
+    elif "model" in attrs:
+        product = str(attrs["model"])
+        return Identity(product, str(attrs.get("model_version", "")))
+    else:
+        product = str(attrs.get("product") or attrs.get("title") or "rain on a grid")
+    version = str(attrs.get("product_version", ""))
+    found = _VERSION.match(version)
+    return Identity(product, found[0] if found else version)
+
+
+def screened_tb(ds: xr.Dataset, sensor: Sensor) -> Any:
+    """Brightness temperatures (scan, pixel, channel), NaN where the file calls them bad."""
+    tb = ds[TB].transpose(SCAN, PIXEL, CHANNEL).values
+    if QUALITY not in ds or SWATH not in ds[QUALITY].dims:
+        return tb
+    groups = {c.name: c.swath for c in sensor.channels}
+    quality = ds[QUALITY].transpose(SCAN, PIXEL, SWATH)
+    names = [str(s) for s in ds[SWATH].values]
+    order = [names.index(groups[str(c)]) for c in ds[CHANNEL].values]
+    return np.where((quality.values < 0)[..., order], np.float32(np.nan), tb)
+
+
+def screened_rate(ds: xr.Dataset, variable: str) -> xr.DataArray:
+    """Rain rate of a swath, NaN where the product calls it bad.
+
+    Raises
+    ------
+    InputError
+        If the product has no such variable.
+    """
+    if variable not in ds.variables:
+        rates = [str(n) for n in ds.data_vars if "precip" in str(n) and ds[n].dtype.kind == "f"]
+        raise InputError(
+            f"{ds.attrs.get('granule', 'the reference')} has no {variable}; there are "
+            f"{', '.join(rates)}"
+        )
+    rate = ds[variable]
+    if RETRIEVAL_QUALITY in ds.variables:
+        bits = sum(QUALITY_FLAGS[n] for n in _DROPPED)
+        return rate.where((ds[RETRIEVAL_QUALITY].fillna(0).astype(int) & bits) == 0)
+    if "scan_quality" in ds.variables:
+        rate = rate.where(_first_band(ds["scan_quality"]) == 0)
+    if QUALITY in ds.variables and not str(ds.attrs.get("product", "")).startswith("2B"):
+        quality = _first_band(ds[QUALITY])
+        rate = rate.where((quality >= 0) & (quality < _LOW_QUALITY))
+    return rate
+
+
+def _first_band(array: xr.DataArray) -> xr.DataArray:
+    """Values of the Ku band, which covers the whole swath."""
+    return array.isel({BAND: 0}) if BAND in array.dims else array
+
+
+def rain_maps(ds: xr.Dataset, variable: str, across: float) -> list[RainMap]:
+    """Every time of a gridded reference, averaged to cells of at least a fifth of a footprint.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What :func:`open_source` gives.
+    variable : str
+        Its rate; ``rain_rate`` where that is absent.
+    across : float
+        Width of the footprints in km.
+    """
+    name = variable if variable in ds.variables else RAIN_RATE
+    if TIME not in ds[name].coords:
+        raise InputError("a gridded reference needs the coordinate time")
+    whole = ds if TIME in ds[name].dims else ds.expand_dims(TIME)
+    middle = whole[TIME].values.astype("datetime64[ns]")
+    if "time_bounds" in ds.variables:
+        bounds = whole["time_bounds"].values.astype("datetime64[ns]")
+        middle = bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) // 2
+    whole = whole.assign_coords({TIME: middle})
+    keep = [n for n in whole.variables if whole[n].ndim == 0 or n in whole[name].dims]
+    field = whole[[name, *(n for n in keep if n in whole.data_vars)]].rename({name: RAIN_RATE})
+    return [open_rain_map(field, k, spacing=across / 5) for k in range(middle.size)]

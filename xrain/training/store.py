@@ -1,0 +1,260 @@
+"""Samples of collocated observations on disk: the layout of a store, and how it is read.
+
+A store is a Zarr group of format 3. Each radiometer granule that met a reference is one group in
+it, whole or not at all; the root says what they have in common. See the page on the layout in
+the reference of the documentation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xrain.conventions import (
+    CHANNEL,
+    INCIDENCE,
+    LATITUDE,
+    LONGITUDE,
+    PIXEL,
+    SCAN,
+    SURFACE_PRECIP,
+    TB,
+    TIME,
+)
+from xrain.errors import FileFormatError, InputError
+from xrain.training.samples import Shard
+
+__all__ = ["Piece", "list_pieces", "load_shard", "open_store", "read_facts"]
+
+Array = npt.NDArray[Any]
+
+FORMAT: Final = 1
+METADATA: Final = "zarr.json"
+
+PATCH: Final = "patch"
+LAND: Final = "land_fraction"
+FRACTION: Final = "reference_fraction"
+FIRST_SCAN: Final = "first_scan"
+FIRST_PIXEL: Final = "first_pixel"
+
+SPLITS: Final = ("train", "validation", "test")
+
+GRID: Final = (PATCH, SCAN, PIXEL)
+VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    TB: ((*GRID, CHANNEL), "f4"),
+    SURFACE_PRECIP: (GRID, "f4"),
+    FRACTION: (GRID, "f2"),
+    INCIDENCE: (GRID, "f2"),
+    LAND: (GRID, "f2"),
+    LATITUDE: (GRID, "f4"),
+    LONGITUDE: (GRID, "f4"),
+    TIME: ((PATCH,), "M8[ns]"),
+    FIRST_SCAN: ((PATCH,), "i4"),
+    FIRST_PIXEL: ((PATCH,), "i4"),
+}
+"""Dimensions and type of every variable as it is read."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a store holds of one radiometer granule.
+
+    Attributes
+    ----------
+    path : Path
+        Its group.
+    facts : dict
+        Its attributes: ``granule``, ``references``, ``platform``, ``orbit``, ``split``,
+        ``patches``, ``matched_pixels`` and others.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the group."""
+        return self.path.name
+
+    @property
+    def patches(self) -> int:
+        """Number of patches."""
+        return int(self.facts["patches"])
+
+    @property
+    def split(self) -> str:
+        """What it is for: ``"train"``, ``"validation"`` or ``"test"``."""
+        return str(self.facts["split"])
+
+
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what the groups of a store have in common.
+
+    Returns
+    -------
+    dict
+        ``sensor``, ``channels``, ``patch_size``, ``reference`` and others.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no store, or one of another format.
+    """
+    facts = _attributes(Path(path))
+    if facts is None or "xrain_store" not in facts:
+        raise FileFormatError(f"{path} is no store of samples; 'xrain collocate' makes one")
+    if facts["xrain_store"] != FORMAT:
+        raise FileFormatError(
+            f"{path} has format {facts['xrain_store']}, this version of xrain reads {FORMAT}"
+        )
+    return facts
+
+
+def list_pieces(path: str | os.PathLike[str], split: str | None = None) -> list[Piece]:
+    """List the groups of a store by name, which is by time.
+
+    Parameters
+    ----------
+    path : path
+        The store.
+    split : {"train", "validation", "test"}, optional
+        Only those of one purpose.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no store.
+    InputError
+        If the purpose is unknown.
+    """
+    read_facts(path)
+    if split is not None and split not in SPLITS:
+        raise InputError(f"split is {split!r}; it is one of {', '.join(SPLITS)}")
+    found = []
+    for folder in sorted(p for p in Path(path).iterdir() if p.is_dir()):
+        facts = _attributes(folder)
+        if facts is not None and split in (None, facts.get("split")):
+            found.append(Piece(folder, facts))
+    return found
+
+
+def open_store(path: str | os.PathLike[str], split: str | None = None) -> xr.Dataset:
+    """Open a store as one lazy dataset, in blocks of one granule.
+
+    Parameters
+    ----------
+    path : path
+        The store.
+    split : {"train", "validation", "test"}, optional
+        Only the patches of one purpose.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``tb(patch, scan, pixel, channel)`` in K; ``surface_precip(patch, scan, pixel)`` in mm h-1,
+        NaN where there is no reference; ``reference_fraction``, ``earth_incidence_angle`` in
+        degrees, ``land_fraction``, ``latitude``, ``longitude``; along ``patch`` also ``time``,
+        ``month``, ``day``, ``orbit``, ``platform``, ``split``, ``granule``.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no store, or it cannot be read.
+    InputError
+        If it has no patch of that purpose.
+    """
+    facts = read_facts(path)
+    pieces = _with_patches(path, split)
+    shape = {SCAN: facts["patch_size"], PIXEL: facts["patch_size"], CHANNEL: len(facts["channels"])}
+    data: dict[str, Any] = {}
+    for name, (dims, dtype) in VARIABLES.items():
+        if dims == (PATCH,):
+            data[name] = (dims, np.concatenate([_read(p, name) for p in pieces]))
+        else:
+            data[name] = (dims, _lazy(pieces, name, [shape[d] for d in dims[1:]], dtype))
+    for name in ("orbit", "platform", "split", "granule"):
+        values = np.repeat([p.facts[name] for p in pieces], [p.patches for p in pieces])
+        data[name] = ((PATCH,), values)
+    out = xr.Dataset(data, {CHANNEL: list(facts["channels"])}, facts)
+    time = out[TIME].dt
+    out = out.assign(month=time.month, day=time.day)
+    along = [str(n) for n, v in out.variables.items() if v.dims == (PATCH,)]
+    return out.set_coords([LATITUDE, LONGITUDE, INCIDENCE, *along])
+
+
+def load_shard(path: str | os.PathLike[str], split: str | None = None) -> Shard:
+    """Read the patches of one purpose into memory, in half precision as training takes them.
+
+    Parameters
+    ----------
+    path, split
+        As for :func:`open_store`.
+
+    Returns
+    -------
+    Shard
+        ``tb``, ``rain``, ``incidence`` and ``land``; ``rain`` is NaN where there is no reference.
+    """
+    pieces = _with_patches(path, split)
+    columns: list[list[Array]] = [[], [], [], []]
+    names = (TB, SURFACE_PRECIP, INCIDENCE, LAND)
+    for piece in pieces:
+        for column, name in zip(columns, names, strict=True):
+            half = np.float32 if name == SURFACE_PRECIP else np.float16
+            column.append(_read(piece, name).astype(half))
+    return Shard(*(np.concatenate(c) for c in columns))
+
+
+def _with_patches(path: str | os.PathLike[str], split: str | None) -> list[Piece]:
+    pieces = [p for p in list_pieces(path, split) if p.patches]
+    if not pieces:
+        raise InputError(f"{path} holds no samples{f' for {split}' if split else ''}")
+    return pieces
+
+
+def _attributes(folder: Path) -> dict[str, Any] | None:
+    """Attributes of a group, None if there is no group."""
+    try:
+        found = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        return dict(found["attributes"]) if found["node_type"] == "group" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _lazy(pieces: Sequence[Piece], name: str, shape: Sequence[int], dtype: str) -> Any:
+    import dask.array as da
+    from dask import delayed
+
+    read = delayed(_read, pure=True)
+    return da.concatenate(
+        [
+            da.from_delayed(read(p, name), (p.patches, *shape), dtype, meta=np.empty(0, dtype))
+            for p in pieces
+        ]
+    )
+
+
+def _read(piece: Piece, name: str) -> Array:
+    """Read one variable of a piece, decoded."""
+    dtype = VARIABLES[name][1]
+    try:
+        with xr.open_dataset(
+            piece.path, engine="zarr", consolidated=False, drop_variables=_others(name)
+        ) as ds:
+            return np.asarray(ds[name].values.astype(dtype, copy=False))
+    except (OSError, KeyError, ValueError) as error:
+        raise FileFormatError(
+            f"{piece.path} is damaged: {error}; delete it and repeat 'xrain collocate'"
+        ) from error
+
+
+def _others(name: str) -> list[str]:
+    return [n for n in VARIABLES if n != name]
