@@ -23,11 +23,12 @@ from xrain.collocation.match import GridReference, SwathReference, match
 from xrain.collocation.overlap import near_scans
 from xrain.collocation.patches import cut, find_patches
 from xrain.collocation.sources import rain_maps
+from xrain.conventions import QUALITY_FLAGS
 from xrain.errors import FileFormatError, InputError
 from xrain.geometry import EARTH_RADIUS
 from xrain.sensors import get_sensor
 from xrain.simulate.granule import radar_path, simulate_granule, truth_path
-from xrain.testing import fake_swath
+from xrain.testing import fake_swath, write_fake_l1c
 from xrain.training.store import list_pieces, load_shard, open_store, read_facts
 
 SIZE = 16
@@ -128,7 +129,7 @@ def test_what_training_reads(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one of train, validation, test"):
         open_store(store, "tests")
     tree = xr.open_datatree(store, engine="zarr", consolidated=False)
-    assert [*tree.children] == [p.name for p in list_pieces(store)]
+    assert {*tree.children} == {p.name for p in list_pieces(store)}
 
 
 def test_a_repeated_command_adds_only_what_is_new(archive: Path, tmp_path: Path) -> None:
@@ -307,6 +308,28 @@ def test_a_product_on_the_own_pixels_is_taken_as_it_is(
     rain = open_store(store).surface_precip.values
     assert np.isfinite(rain).sum() == np.isfinite(truth).sum()
     assert np.nansum(rain) == pytest.approx(np.nansum(truth))
+
+
+def test_a_retrieval_of_another_radiometer_is_a_reference(tmp_path: Path) -> None:
+    granule = write_fake_l1c(tmp_path / "a.HDF5", "gmi", scans=24)
+    with xrain.open_l1c(granule) as ds:
+        rain = radar_like(ds.load(), 2.0, minutes=9).assign_attrs(model="x-unet", model_version=1)
+    flags = np.zeros(rain.latitude.shape, np.uint8)
+    flags[:, :20] = QUALITY_FLAGS["missing_channel"]
+    flags[:, 80:] = QUALITY_FLAGS["bad_geolocation"]
+    rain["retrieval_quality"] = (("scan", "pixel"), flags)
+    xrain.write_rain(rain, tmp_path / "other.rain.nc")
+    store = tmp_path / "store.zarr"
+    assert run(granule, tmp_path / "other.rain.nc", store).exit_code == 0
+    assert read_facts(store)["reference"] == "x-unet"
+    ds = open_store(store).load()
+    known = np.isfinite(ds.surface_precip)
+    assert ds.surface_precip.values[known.values] == pytest.approx(2.0)
+    columns = (ds.first_pixel.values[:, None] + np.arange(SIZE))[known.any("scan").values]
+    assert 60 <= columns.min() <= 61
+    assert 136 <= columns.max() < 140  # pixels from 140 on are flagged
+    result = run(granule, tmp_path / "other.rain.nc", tmp_path / "near.zarr", "--window", 2)
+    assert "no granule meets a reference within 2 minutes" in result.stderr
 
 
 def test_a_gridded_radar_is_a_reference(archive: Path, simulated: Path, tmp_path: Path) -> None:

@@ -263,8 +263,8 @@ def _missing(
         if names <= done.get(name, set()):
             _report(Result(span.path, {}), tell)
         elif done.get(name, set()) <= names:
-            paths = tuple(s.path for s in near)
-            jobs[name] = Job(name, span.path, paths, expected, tuple(facts["channels"]), settings)
+            channels = tuple(facts["channels"])
+            jobs[name] = Job(name, span.path, tuple(near), expected, channels, settings)
         else:
             lost = ", ".join(sorted(done[name] - names))
             error = InputError(

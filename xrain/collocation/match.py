@@ -153,6 +153,16 @@ class GridReference:
         time = np.full(int(use.sum()), field.time)
         return Points(swath.points[use], rate[use], swath.area[use], time)
 
+    def covers(self, latitude: Array, longitude: Array) -> npt.NDArray[np.bool_]:
+        """Whether places in degrees lie on the map."""
+        if self._map.to_map is None:
+            return np.zeros(latitude.shape, bool)
+        inside = np.ones(latitude.shape, bool)
+        axes = (self._map.y, self._map.x)
+        for axis, values in zip(axes, self._map.to_map(latitude, longitude), strict=True):
+            inside &= (values >= axis[0]) & (values <= axis[-1])
+        return inside
+
     def _window(self, center: Array, radius: float) -> tuple[slice, slice] | None:
         """Rows and columns of the cells around a place; None if there are fewer than two."""
         if self._map.to_map is None:

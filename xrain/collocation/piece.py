@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from xrain.collocation.match import GridReference, Reference, SwathReference, match
-from xrain.collocation.overlap import near_scans, rows_in_time
+from xrain.collocation.overlap import MARGIN, near_scans, rows_in_time
 from xrain.collocation.patches import Patch, cut, find_patches
 from xrain.collocation.sources import (
     Identity,
+    Span,
     identify,
     open_source,
     rain_maps,
@@ -58,6 +59,9 @@ TB_PACKING: Final = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 200.0
                      "_FillValue": -32768}  # fmt: skip
 TIME_PACKING: Final = {"dtype": "int64", "units": "milliseconds since 1970-01-01",
                        "calendar": "standard"}  # fmt: skip
+
+WIDE: Final = 50.0
+"""Footprint in km for which a map is read to see where it lies."""
 
 ROUNDED: Final = np.timedelta64(2, "s")
 """Products give the times of the radiometer's scans in whole seconds."""
@@ -129,7 +133,7 @@ class Job:
         Of the group to be made.
     radiometer : Path
         L1C granule.
-    references : tuple of Path
+    references : tuple of Span
         Files that overlap it in time.
     expected : tuple of Identity
         Radiometer and reference of the store.
@@ -141,7 +145,7 @@ class Job:
 
     name: str
     radiometer: Path
-    references: tuple[Path, ...]
+    references: tuple[Span, ...]
     expected: tuple[Identity, Identity]
     channels: tuple[str, ...]
     settings: Settings
@@ -251,7 +255,7 @@ def _facts(ds: xr.Dataset, job: Job) -> dict[str, Any]:
     return {
         "granule": job.radiometer.name,
         "channels": list(job.channels),
-        "references": [p.name for p in job.references],
+        "references": [s.path.name for s in job.references],
         "platform": str(ds.attrs.get("platform", "")),
         "orbit": int(ds.attrs.get("orbit", -1)),
         "time_coverage_start": str(first.astype("datetime64[s]")),
@@ -264,13 +268,23 @@ def _stretches(ds: xr.Dataset, job: Job) -> list[slice]:
     """Find scans that may have a reference."""
     place = ds[[LATITUDE, LONGITUDE, TIME]].load()
     found: list[slice] = []
-    for path in job.references:
-        with open_source(path) as reference:
-            require_same(identify(reference), job.expected[1], path)
+    for span in job.references:
+        with open_source(span.path) as reference:
+            require_same(identify(reference), job.expected[1], span.path)
             if SCAN not in reference.dims:
-                return [slice(0, ds.sizes[SCAN])]
+                return _over_map(reference, place, job)
             found += near_scans(place, reference, job.settings.time)
     return _joined(found)
+
+
+def _over_map(reference: xr.Dataset, place: xr.Dataset, job: Job) -> list[slice]:
+    """Find scans over a map; those of all times are taken to cover the same."""
+    field, *_ = rain_maps(reference.isel({TIME: [0]}) if TIME in reference.dims else reference,
+                          job.settings.variable, WIDE)  # fmt: skip
+    inside = GridReference(field).covers(place[LATITUDE].values, place[LONGITUDE].values)
+    (rows,) = np.nonzero(inside.any(axis=1))
+    breaks = np.flatnonzero(np.diff(rows) > MARGIN) + 1
+    return [slice(int(r[0]), int(r[-1]) + 1) for r in np.split(rows, breaks) if r.size]
 
 
 def _joined(stretches: list[slice]) -> list[slice]:
@@ -290,8 +304,12 @@ def _stretch(ds: xr.Dataset, first_scan: int, job: Job) -> list[xr.Dataset]:
     across = min(sensor.rain_channel.footprint)
     references: list[Reference] = []
     same: list[xr.DataArray] = []
-    for path in job.references:
-        with open_source(path) as reference:
+    time = ds[TIME].values
+    first, last = np.nanmin(time) - settings.time, np.nanmax(time) + settings.time
+    for span in job.references:
+        if span.last < first or span.first > last:
+            continue
+        with open_source(span.path) as reference:
             _sort_in(reference, ds, settings, across, references, same)
     found = match(ds, sensor, references, settings.time)
     rate = np.where(found.fraction >= settings.fraction, found.rate, np.nan)

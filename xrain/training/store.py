@@ -176,10 +176,7 @@ def open_store(path: str | os.PathLike[str], split: str | None = None) -> xr.Dat
     shape = {SCAN: facts["patch_size"], PIXEL: facts["patch_size"], CHANNEL: len(facts["channels"])}
     data: dict[str, Any] = {}
     for name, (dims, dtype) in VARIABLES.items():
-        if dims == (PATCH,):
-            data[name] = (dims, np.concatenate([_read(p, name) for p in pieces]))
-        else:
-            data[name] = (dims, _lazy(pieces, name, [shape[d] for d in dims[1:]], dtype))
+        data[name] = (dims, _lazy(pieces, name, [shape[d] for d in dims[1:]], dtype))
     for name in ("orbit", "platform", "split", "granule"):
         values = np.repeat([p.facts[name] for p in pieces], [p.patches for p in pieces])
         data[name] = ((PATCH,), values)
@@ -207,9 +204,8 @@ def load_shard(path: str | os.PathLike[str], split: str | None = None) -> Shard:
     columns: list[list[Array]] = [[], [], [], []]
     names = (TB, SURFACE_PRECIP, INCIDENCE, LAND)
     for piece in pieces:
-        for column, name in zip(columns, names, strict=True):
-            half = np.float32 if name == SURFACE_PRECIP else np.float16
-            column.append(_read(piece, name).astype(half))
+        for column, name, values in zip(columns, names, _read(piece, *names), strict=True):
+            column.append(values if name == SURFACE_PRECIP else values.astype(np.float16))
     return Shard(*(np.concatenate(c) for c in columns))
 
 
@@ -233,7 +229,7 @@ def _lazy(pieces: Sequence[Piece], name: str, shape: Sequence[int], dtype: str) 
     import dask.array as da
     from dask import delayed
 
-    read = delayed(_read, pure=True)
+    read = delayed(_read_one, pure=True)
     return da.concatenate(
         [
             da.from_delayed(read(p, name), (p.patches, *shape), dtype, meta=np.empty(0, dtype))
@@ -242,19 +238,19 @@ def _lazy(pieces: Sequence[Piece], name: str, shape: Sequence[int], dtype: str) 
     )
 
 
-def _read(piece: Piece, name: str) -> Array:
-    """Read one variable of a piece, decoded."""
-    dtype = VARIABLES[name][1]
+def _read_one(piece: Piece, name: str) -> Array:
+    return _read(piece, name)[0]
+
+
+def _read(piece: Piece, *names: str) -> list[Array]:
+    """Read variables of a piece, decoded."""
+    others = [n for n in VARIABLES if n not in names]
     try:
         with xr.open_dataset(
-            piece.path, engine="zarr", consolidated=False, drop_variables=_others(name)
+            piece.path, engine="zarr", consolidated=False, drop_variables=others
         ) as ds:
-            return np.asarray(ds[name].values.astype(dtype, copy=False))
+            return [ds[n].values.astype(VARIABLES[n][1], copy=False) for n in names]
     except (OSError, KeyError, ValueError) as error:
         raise FileFormatError(
             f"{piece.path} is damaged: {error}; delete it and repeat 'xrain collocate'"
         ) from error
-
-
-def _others(name: str) -> list[str]:
-    return [n for n in VARIABLES if n != name]
