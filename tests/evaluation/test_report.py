@@ -96,7 +96,8 @@ def test_the_page_says_what_the_scores_say(
     found = compare(granules, models, "truth", bootstrap=10)
     for name, one in found.scores.items():
         assert f'<th scope="col">{name}</th>' in text
-        assert f"{float(one['correlation'].sel(stratum='all')):.3f}" in text
+        number = f"{float(one['correlation'].sel(stratum='all')):.3f}"
+        assert number.replace("-", "−") in text
     assert all(note in text for note in found.notes)
     assert "second − first" in text
 

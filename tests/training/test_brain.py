@@ -224,12 +224,6 @@ def test_the_command_line_makes_a_database_of_real_pixels_and_scores_it(tmp_path
     assert json.loads(done.stdout)["all"]["correlation"] > 0.6
 
 
-def test_data_without_brain_is_refused(tmp_path):
-    done = run("train", "--data", tmp_path / "rain.nc", "-o", tmp_path / "run")
-    assert done.exit_code == 2
-    assert "--data goes with --brain" in done.output
-
-
 def test_patches_make_a_database_by_the_command_line(tmp_path):
     done = run("train", "--brain", "--preset", "tiny", "--sensors", "saphir", "-o", tmp_path)
     assert done.exit_code == 0, done.output
