@@ -19,14 +19,11 @@ from typer.testing import CliRunner, Result
 import xrain
 from xrain.cli import app
 from xrain.collocation import Split, collocate
-from xrain.collocation.match import GridReference, SwathReference, match
+from xrain.collocation.match import match
 from xrain.collocation.overlap import near_scans
 from xrain.collocation.patches import cut, find_patches
-from xrain.collocation.sources import rain_maps
 from xrain.conventions import QUALITY_FLAGS
 from xrain.errors import FileFormatError, InputError
-from xrain.geometry import EARTH_RADIUS
-from xrain.sensors import get_sensor
 from xrain.simulate.granule import radar_path, simulate_granule, truth_path
 from xrain.testing import fake_swath, write_fake_l1c
 from xrain.training.store import list_pieces, load_shard, open_store, read_facts
@@ -390,80 +387,28 @@ def radar_like(swath: xr.Dataset, rate: object = 1.0, minutes: int = 0) -> xr.Da
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def swath() -> xr.Dataset:
-    return fake_swath("gmi", 20)[["latitude", "longitude", "time"]].load()
-
-
-def test_the_mean_over_a_footprint_keeps_constants_and_slopes(swath: xr.Dataset) -> None:
-    sensor = get_sensor("gmi")
-    for rate in (2.0, radar_like(swath).latitude.values + 50):
-        found = match(swath, sensor, [SwathReference(radar_like(swath, rate))], 15 * MINUTE)
-        inside = found.fraction > 0.95
-        assert inside.sum() > 1200
-        expected = 2.0 if isinstance(rate, float) else swath.latitude.values[inside] + 50
-        np.testing.assert_allclose(found.rate[inside], expected, atol=0.02)
-
-
-def test_the_fraction_falls_to_one_half_at_the_edge_of_the_reference(swath: xr.Dataset) -> None:
-    found = match(swath, get_sensor("gmi"), [SwathReference(radar_like(swath))], 15 * MINUTE)
-    row = found.fraction[10]
-    assert row[100:120].min() > 0.97
-    assert row[59:61].mean() == pytest.approx(0.5, abs=0.05)
-    assert row[159:161].mean() == pytest.approx(0.5, abs=0.05)
-    assert row[60] > 0.6 > 0.4 > row[59]
-    assert (row[:50] == 0).all()
-    assert np.isnan(found.rate[10, :50]).all()
-
-
-def test_one_heavy_pixel_spreads_as_the_footprint(swath: xr.Dataset) -> None:
-    radar = radar_like(swath, 0.0)
-    radar.surface_precip[25, 50] = 1000.0
-    found = match(swath, get_sensor("gmi"), [SwathReference(radar)], 15 * MINUTE)
-    rows, columns = np.nonzero(found.rate > 1)
-    assert set(columns) <= set(range(106, 115))
-    row, column = np.unravel_index(np.nanargmax(found.rate), found.rate.shape)
-    assert (abs(row - 10) <= 1, abs(column - 110) <= 1) == (True, True)
-    assert set(rows) <= {9, 10, 11}
-
-
-def test_of_two_passes_the_nearer_in_time_counts_and_far_ones_do_not(swath: xr.Dataset) -> None:
+def test_of_two_passes_the_nearer_in_time_counts_and_far_ones_do_not() -> None:
+    swath = fake_swath("gmi", 20)[["latitude", "longitude", "time"]].load()
     late, early = (radar_like(swath, r, m) for r, m in ((5.0, 10), (3.0, -4)))
-    references = [SwathReference(late), SwathReference(early)]
-    found = match(swath, get_sensor("gmi"), references, 15 * MINUTE)
-    assert set(np.unique(found.rate[np.isfinite(found.rate)].round(4))) == {3.0}
+    both = [match(r, swath, "surface_precip", 15 * MINUTE, 0.8) for r in (late, early)]
+    for first, second in (both, both[::-1]):
+        found = first.or_nearer(second)
+        assert set(np.unique(found.rate[np.isfinite(found.rate)].round(4))) == {3.0}
+        assert np.isfinite(found.rate).sum() == np.isfinite(both[1].rate).sum()
     assert near_scans(swath, late, 15 * MINUTE)
     assert not near_scans(swath, radar_like(swath, minutes=60), 15 * MINUTE)
-    gone = match(swath, get_sensor("gmi"), references, np.timedelta64(60, "s"))
+    gone = match(late, swath, "surface_precip", MINUTE, 0.8)
     assert not (gone.fraction > 0).any()
 
 
-@pytest.mark.parametrize("place", [0.0, 180.0])
-def test_neither_the_date_line_nor_a_sounder_matters(place: float) -> None:
-    swath = fake_swath("mhs", 12)[["latitude", "longitude", "time"]].load()
-    middle = float(swath.longitude[6, 45])
-    swath["longitude"] = (swath.longitude - middle + place + 180) % 360 - 180
-    twin = swath.assign(surface_precip=xr.ones_like(swath.latitude) * 2)
-    twin = twin.isel(pixel=slice(0, 89))  # not quite the same pixels: they are averaged
-    found = match(swath, get_sensor("mhs"), [SwathReference(twin)], 15 * MINUTE)
-    assert (found.fraction[2:-2, 3:-4] > 0.85).all()
-    np.testing.assert_allclose(found.rate[2:-2, 3:-4], 2, rtol=1e-5)
-
-
-def test_a_grid_over_the_pole_or_without_a_time_gives_nothing_wrong() -> None:
-    lat, lon = np.arange(-89.5, 90), np.arange(-179.5, 180)
+def test_what_lacks_a_time_is_told() -> None:
+    swath = fake_swath("gmi", 20)[["latitude", "longitude", "time"]].load()
     grid = xr.Dataset(
         {"rain_rate": (("latitude", "longitude"), np.ones((180, 360), "f4"))},
-        {"latitude": lat, "longitude": lon},
+        {"latitude": np.arange(-89.5, 90), "longitude": np.arange(-179.5, 180)},
     )
     with pytest.raises(InputError, match="needs the coordinate time"):
-        rain_maps(grid, "rain_rate", 10.0)
-    (field,) = rain_maps(grid.assign_coords(time=np.datetime64("2020-01-01", "ns")), "x", 10.0)
-    at = np.datetime64("2020-01-01")
-    pole = GridReference(field).around(np.array([0.0, 0.0, 1.0]), 0.1, at - MINUTE, at + MINUTE)
-    assert pole is not None
-    assert pole.area.sum() * 1.0 == pytest.approx(np.pi * (0.1 * EARTH_RADIUS) ** 2, rel=0.1)
-    assert GridReference(field).around(np.array([0.0, 0, 1]), 0.1, at + MINUTE, at + MINUTE) is None
+        match(grid, swath, "surface_precip", MINUTE, 0.8)
 
 
 # ---- patches and days

@@ -30,6 +30,13 @@ PROBABILITY_OF_PRECIP: Final = "probability_of_precip"
 PRECIP_FLAG: Final = "precip_flag"
 RETRIEVAL_QUALITY: Final = "retrieval_quality"
 
+REFERENCE_PRECIP: Final = "reference_precip"
+REFERENCE_PROBABILITY: Final = "reference_probability"
+REFERENCE_FRACTION: Final = "reference_fraction"
+REFERENCE_COUNT: Final = "reference_count"
+REFERENCE_DISTANCE: Final = "reference_distance"
+REFERENCE_LAG: Final = "reference_time_difference"
+
 QUALITY_FILL: Final = -99
 PRECIP_FLAG_FILL: Final = -1
 
@@ -190,6 +197,22 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
         "units": "1",
     },
     "band": {"long_name": "radar band"},
+    REFERENCE_PRECIP: {
+        "standard_name": "lwe_precipitation_rate",
+        "long_name": "precipitation rate of the reference",
+        "units": "mm h-1",
+    },
+    REFERENCE_PROBABILITY: {
+        "long_name": "probability of precipitation of the reference",
+        "units": "1",
+    },
+    REFERENCE_FRACTION: {
+        "long_name": "share of the footprint that the reference covers",
+        "units": "1",
+    },
+    REFERENCE_COUNT: {"long_name": "pixels of the reference in the footprint", "units": "1"},
+    REFERENCE_DISTANCE: {"long_name": "distance to the pixel of the reference", "units": "km"},
+    REFERENCE_LAG: {"long_name": "time of the reference less that of the scan", "units": "s"},
     RETRIEVAL_QUALITY: {
         "standard_name": "quality_flag",
         "long_name": "quality of the retrieval; 0 is good",

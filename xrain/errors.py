@@ -27,6 +27,10 @@ class InputError(XrainError):
     """A dataset or an argument that a function cannot work with."""
 
 
+class NoOverlapError(InputError):
+    """Two datasets that have no place and time in common."""
+
+
 class ModelError(XrainError):
     """A model that is unknown, broken, or unfit for the dataset at hand."""
 

@@ -12,16 +12,13 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from xrain.collocation.match import GridReference, Reference, SwathReference, match
-from xrain.collocation.overlap import MARGIN, near_scans, rows_in_time
+from xrain.collocation.match import INTERVAL, Matched, match, meeting_scans
 from xrain.collocation.patches import Patch, cut, find_patches
 from xrain.collocation.sources import (
     Identity,
     Span,
     identify,
     open_source,
-    rain_maps,
-    screened_rate,
     screened_tb,
 )
 from xrain.collocation.splits import Split
@@ -32,20 +29,19 @@ from xrain.conventions import (
     LATITUDE,
     LONGITUDE,
     PIXEL,
+    REFERENCE_FRACTION,
     SCAN,
     SURFACE_PRECIP,
     TB,
     TIME,
 )
 from xrain.errors import InputError, OutputError
-from xrain.evaluation.evaluate import positions_differ
 from xrain.io.open import open_l1c
 from xrain.land import land_fraction
 from xrain.sensors import get_sensor
 from xrain.training.store import (
     FIRST_PIXEL,
     FIRST_SCAN,
-    FRACTION,
     GRID,
     LAND,
     METADATA,
@@ -60,14 +56,7 @@ TB_PACKING: Final = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 200.0
 TIME_PACKING: Final = {"dtype": "int64", "units": "milliseconds since 1970-01-01",
                        "calendar": "standard"}  # fmt: skip
 
-WIDE: Final = 50.0
-"""Footprint in km for which a map is read to see where it lies."""
-
-ROUNDED: Final = np.timedelta64(2, "s")
-"""Products give the times of the radiometer's scans in whole seconds."""
-
 _TEXTS: Final[dict[str, dict[str, Any]]] = {
-    FRACTION: {"long_name": "share of the footprint that the reference covers", "units": "1"},
     LAND: {"standard_name": "land_area_fraction", "long_name": "land fraction", "units": "1"},
     FIRST_SCAN: {"long_name": "first scan of the patch in its granule, from 0"},
     FIRST_PIXEL: {"long_name": "first pixel of the patch in its scans, from 0"},
@@ -265,26 +254,17 @@ def _facts(ds: xr.Dataset, job: Job) -> dict[str, Any]:
 
 
 def _stretches(ds: xr.Dataset, job: Job) -> list[slice]:
-    """Find scans that may have a reference."""
+    """Find scans that may have a reference; maps of all times are taken to cover the same."""
+    settings = job.settings
     place = ds[[LATITUDE, LONGITUDE, TIME]].load()
     found: list[slice] = []
     for span in job.references:
         with open_source(span.path) as reference:
             require_same(identify(reference), job.expected[1], span.path)
+            found += meeting_scans(reference, place, settings.variable, settings.time)
             if SCAN not in reference.dims:
-                return _over_map(reference, place, job)
-            found += near_scans(place, reference, job.settings.time)
+                break
     return _joined(found)
-
-
-def _over_map(reference: xr.Dataset, place: xr.Dataset, job: Job) -> list[slice]:
-    """Find scans over a map; those of all times are taken to cover the same."""
-    field, *_ = rain_maps(reference.isel({TIME: [0]}) if TIME in reference.dims else reference,
-                          job.settings.variable, WIDE)  # fmt: skip
-    inside = GridReference(field).covers(place[LATITUDE].values, place[LONGITUDE].values)
-    (rows,) = np.nonzero(inside.any(axis=1))
-    breaks = np.flatnonzero(np.diff(rows) > MARGIN) + 1
-    return [slice(int(r[0]), int(r[-1]) + 1) for r in np.split(rows, breaks) if r.size]
 
 
 def _joined(stretches: list[slice]) -> list[slice]:
@@ -301,70 +281,22 @@ def _joined(stretches: list[slice]) -> list[slice]:
 def _stretch(ds: xr.Dataset, first_scan: int, job: Job) -> list[xr.Dataset]:
     """Match some scans, and cut them into patches."""
     settings, sensor = job.settings, get_sensor(str(ds.attrs["sensor"]))
-    across = min(sensor.rain_channel.footprint)
-    references: list[Reference] = []
-    same: list[xr.DataArray] = []
     time = ds[TIME].values
     first, last = np.nanmin(time) - settings.time, np.nanmax(time) + settings.time
+    found = Matched.nothing((ds.sizes[SCAN], ds.sizes[PIXEL]))
     for span in job.references:
-        if span.last < first or span.first > last:
-            continue
-        with open_source(span.path) as reference:
-            _sort_in(reference, ds, settings, across, references, same)
-    found = match(ds, sensor, references, settings.time)
-    rate = np.where(found.fraction >= settings.fraction, found.rate, np.nan)
-    fraction = found.fraction
-    for own in same:
-        rate = np.where(np.isfinite(own), own, rate)
-        fraction = np.where(np.isfinite(own), 1, fraction)
+        if first <= span.last and span.first - INTERVAL <= last:
+            with open_source(span.path) as reference:
+                one = match(reference, ds, settings.variable, settings.time, settings.fraction)
+            found = found.or_nearer(one)
     tb = screened_tb(ds, sensor)
-    rate[~np.isfinite(tb).any(axis=-1) | ~np.isfinite(ds[LATITUDE].values)] = np.nan
+    blind = ~np.isfinite(tb).any(axis=-1) | ~np.isfinite(ds[LATITUDE].values)
+    rate = np.where(blind, np.float32(np.nan), found.rate)
     patches = find_patches(np.isfinite(rate), settings.size, settings.least)
     if not patches:
         return []
-    fields = _fields(ds, tb, rate, fraction)
+    fields = _fields(ds, tb, rate, found.fraction)
     return [_assemble(ds, fields, patches, first_scan, settings.size)]
-
-
-def _sort_in(
-    reference: xr.Dataset,
-    ds: xr.Dataset,
-    settings: Settings,
-    across: float,
-    references: list[Reference],
-    same: list[xr.DataArray],
-) -> None:
-    """Add a reference to those to be matched, or to those on the radiometer's own pixels."""
-    if SCAN not in reference.dims:
-        references += [GridReference(m) for m in rain_maps(reference, settings.variable, across)]
-        return
-    time = ds[TIME].values
-    rows = rows_in_time(
-        reference[TIME].values, np.nanmin(time) - settings.time, np.nanmax(time) + settings.time
-    )
-    near = reference.isel({SCAN: rows})
-    if not near.sizes[SCAN]:
-        return
-    rate = screened_rate(near, settings.variable).transpose(SCAN, PIXEL)
-    place = near[[LATITUDE, LONGITUDE, TIME]].assign({SURFACE_PRECIP: rate}).load()
-    own = _on_own_pixels(place, ds)
-    if own is None:
-        references.append(SwathReference(place))
-    else:
-        same.append(own)
-
-
-def _on_own_pixels(near: xr.Dataset, ds: xr.Dataset) -> Any:
-    """Rate of a product that lies on the radiometer's pixels; None if it does not."""
-    if near.sizes[PIXEL] != ds.sizes[PIXEL]:
-        return None
-    time = ds[TIME].values
-    rows = rows_in_time(near[TIME].values, np.nanmin(time) - ROUNDED, np.nanmax(time) + ROUNDED)
-    for first in range(rows.start, rows.stop - time.size + 1):
-        here = near.isel({SCAN: slice(first, first + time.size)})
-        if not positions_differ(ds, here, (SCAN, PIXEL)):
-            return here[SURFACE_PRECIP].values
-    return None
 
 
 def _fields(ds: xr.Dataset, tb: Any, rate: Any, fraction: Any) -> dict[str, Any]:
@@ -375,7 +307,7 @@ def _fields(ds: xr.Dataset, tb: Any, rate: Any, fraction: Any) -> dict[str, Any]
         given = given.isel({CHANNEL: 0}) if CHANNEL in given.dims else given
         angle = given.transpose(SCAN, PIXEL).values
     return {
-        TB: tb, SURFACE_PRECIP: rate, FRACTION: fraction, INCIDENCE: angle,
+        TB: tb, SURFACE_PRECIP: rate, REFERENCE_FRACTION: fraction, INCIDENCE: angle,
         LAND: land_fraction(lat, lon), LATITUDE: lat, LONGITUDE: lon,
     }  # fmt: skip
 

@@ -28,9 +28,9 @@ from xrain.errors import FileFormatError, InputError
 from xrain.io.open import open_l1c, open_reference
 from xrain.io.reference_layout import BAND
 from xrain.sensors import Sensor
-from xrain.simulate.rain_maps import RainMap, open_rain_map
+from xrain.simulate.rain import despike
 
-__all__ = ["Identity", "Span", "identify", "open_source", "rain_maps", "screened_rate",
+__all__ = ["Identity", "Span", "identify", "open_source", "rate_name", "screened_rate",
            "screened_tb", "span_of"]  # fmt: skip
 
 RAIN_RATE: Final = "rain_rate"
@@ -138,21 +138,37 @@ def screened_tb(ds: xr.Dataset, sensor: Sensor) -> Any:
     return np.where((quality.values < 0)[..., order], np.float32(np.nan), tb)
 
 
+def rate_name(ds: xr.Dataset, variable: str) -> str:
+    """Tell which variable of a reference is its rate: `variable`, or ``rain_rate`` of a grid.
+
+    Raises
+    ------
+    InputError
+        If it has neither.
+    """
+    for name in (variable, RAIN_RATE):
+        if name in ds.variables:
+            return name
+    rates = [str(n) for n in ds.data_vars if "precip" in str(n) and ds[n].dtype.kind == "f"]
+    raise InputError(
+        f"{ds.attrs.get('granule', 'the reference')} has no {variable}; there are "
+        f"{', '.join(rates)}"
+    )
+
+
 def screened_rate(ds: xr.Dataset, variable: str) -> xr.DataArray:
-    """Rain rate of a swath, NaN where the product calls it bad.
+    """Rain rate, NaN where the product calls it bad; of a radar composite without spikes.
 
     Raises
     ------
     InputError
         If the product has no such variable.
     """
-    if variable not in ds.variables:
-        rates = [str(n) for n in ds.data_vars if "precip" in str(n) and ds[n].dtype.kind == "f"]
-        raise InputError(
-            f"{ds.attrs.get('granule', 'the reference')} has no {variable}; there are "
-            f"{', '.join(rates)}"
-        )
-    rate = ds[variable]
+    name = rate_name(ds, variable)
+    rate = ds[name]
+    if name == RAIN_RATE and SCAN not in ds.dims:
+        fields = rate.values.reshape(-1, *rate.shape[-2:])
+        return rate.copy(data=np.stack([despike(f) for f in fields]).reshape(rate.shape))
     if RETRIEVAL_QUALITY in ds.variables:
         bits = sum(QUALITY_FLAGS[n] for n in _DROPPED)
         return rate.where((ds[RETRIEVAL_QUALITY].fillna(0).astype(int) & bits) == 0)
@@ -167,29 +183,3 @@ def screened_rate(ds: xr.Dataset, variable: str) -> xr.DataArray:
 def _first_band(array: xr.DataArray) -> xr.DataArray:
     """Values of the Ku band, which covers the whole swath."""
     return array.isel({BAND: 0}) if BAND in array.dims else array
-
-
-def rain_maps(ds: xr.Dataset, variable: str, across: float) -> list[RainMap]:
-    """Every time of a gridded reference, averaged to cells of at least a fifth of a footprint.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        What :func:`open_source` gives.
-    variable : str
-        Its rate; ``rain_rate`` where that is absent.
-    across : float
-        Width of the footprints in km.
-    """
-    name = variable if variable in ds.variables else RAIN_RATE
-    if TIME not in ds[name].coords:
-        raise InputError("a gridded reference needs the coordinate time")
-    whole = ds if TIME in ds[name].dims else ds.expand_dims(TIME)
-    middle = whole[TIME].values.astype("datetime64[ns]")
-    if "time_bounds" in ds.variables:
-        bounds = whole["time_bounds"].values.astype("datetime64[ns]")
-        middle = bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) // 2
-    whole = whole.assign_coords({TIME: middle})
-    keep = [n for n in whole.variables if whole[n].ndim == 0 or n in whole[name].dims]
-    field = whole[[name, *(n for n in keep if n in whole.data_vars)]].rename({name: RAIN_RATE})
-    return [open_rain_map(field, k, spacing=across / 5) for k in range(middle.size)]

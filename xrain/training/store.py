@@ -24,6 +24,7 @@ from xrain.conventions import (
     LATITUDE,
     LONGITUDE,
     PIXEL,
+    REFERENCE_FRACTION,
     SCAN,
     SURFACE_PRECIP,
     TB,
@@ -41,7 +42,6 @@ METADATA: Final = "zarr.json"
 
 PATCH: Final = "patch"
 LAND: Final = "land_fraction"
-FRACTION: Final = "reference_fraction"
 FIRST_SCAN: Final = "first_scan"
 FIRST_PIXEL: Final = "first_pixel"
 
@@ -51,7 +51,7 @@ GRID: Final = (PATCH, SCAN, PIXEL)
 VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     TB: ((*GRID, CHANNEL), "f4"),
     SURFACE_PRECIP: (GRID, "f4"),
-    FRACTION: (GRID, "f2"),
+    REFERENCE_FRACTION: (GRID, "f2"),
     INCIDENCE: (GRID, "f2"),
     LAND: (GRID, "f2"),
     LATITUDE: (GRID, "f4"),
