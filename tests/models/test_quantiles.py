@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from xrain.models.quantiles import class_logits, pinball_loss, rising, stretched
+from xrain.models.unet import class_rates
 
 LEVELS = tuple(round(k / 100, 2) for k in range(1, 100))
 EDGES = tuple(np.geomspace(0.05, 150.0, 32))
@@ -34,6 +35,13 @@ def test_known_quantiles_give_the_probabilities_of_the_classes():
     np.testing.assert_allclose(found[inside], want[inside], atol=0.002)
     assert (found[want <= LEVELS[0]] <= LEVELS[0] + 1e-6).all()
     assert p.sum() == pytest.approx(1)
+
+
+def test_the_tail_goes_on_as_the_last_quantiles_do():
+    law = stats.lognorm(s=1.0, scale=2.0)
+    p = torch.softmax(class_logits(raw_of(law.ppf(LEVELS))[None], LEVELS, EDGES), -1)[0]
+    mean = float(p.double() @ class_rates(EDGES).double())
+    assert mean == pytest.approx(law.mean(), rel=0.04)
 
 
 def test_a_dry_share_is_dry():

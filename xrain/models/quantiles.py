@@ -55,11 +55,15 @@ def pinball_loss(raw: Tensor, rate: Tensor, levels: Sequence[float]) -> Tensor:
 def class_logits(raw: Tensor, levels: Sequence[float], edges: Sequence[float]) -> Tensor:
     """Logarithms of the probabilities of the rain classes, (..., class).
 
-    The distribution runs straight between the quantiles, and beyond the last one straight to
-    the upper bound of the last class.
+    The distribution runs straight between the quantiles. Beyond the last one its tail has the mean
+    of the exponential one that the last five quantiles lie on: to spread it evenly up to the last
+    class would let one part in a hundred rule the mean.
     """
     quantiles = rising(raw)
-    high = torch.full_like(quantiles[..., :1], math.log1p(edges[-1] / SCALE))
+    first = max(len(levels) - 5, 0)
+    fall = math.log((1 - levels[first]) / (1 - levels[-1])) if len(levels) > 1 else 1.0
+    excess = 2 * (quantiles[..., -1:] - quantiles[..., first : first + 1]) / fall
+    high = (quantiles[..., -1:] + excess).clamp(max=math.log1p(edges[-1] / SCALE))
     # A step above the one before, however small, so that none lies on top of another.
     rise = torch.arange(1, quantiles.shape[-1] + 2, device=raw.device) * 1e-6
     knots = torch.cat([quantiles, torch.maximum(high, quantiles[..., -1:])], -1) + rise
