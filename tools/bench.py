@@ -337,6 +337,34 @@ def bench_collocation(path: Path) -> list[Figure]:
     ]
 
 
+def bench_matching(path: Path) -> list[Figure]:
+    """Time averaging a full DPR granule over a full GMI one's footprints against a k-d tree."""
+    from scipy.spatial import cKDTree
+
+    import xrain
+    from xrain.geometry import unit_vectors
+    from xrain.matching import match_footprints
+
+    radar = xrain.open_reference(write_radar_beside(path, path.with_name("beside.HDF5"))).load()
+    swath = xrain.open_l1c(path).load()
+    ours, theirs = (
+        unit_vectors(d["latitude"].values, d["longitude"].values).reshape(-1, 3)
+        for d in (swath, radar)
+    )
+    ours, theirs = (p[np.isfinite(p[:, 0])] for p in (ours, theirs))
+
+    def query() -> None:
+        tree = cKDTree(theirs)
+        near, _ = tree.query(ours, distance_upper_bound=30 / 6371)
+        tree.query(ours[np.isfinite(near)], k=64, distance_upper_bound=25 / 6371)
+
+    plain, whole = best_times(query, lambda: match_footprints(swath, radar), turns=3)
+    return [
+        Figure("DPR over the footprints of GMI, full granules", whole, "s"),
+        Figure("that / k-d tree finding the same pixels", whole / plain, "×"),
+    ]
+
+
 def bench_memory(folder: Path) -> list[Figure]:
     """Measure peak memory of a lazy retrieval of one granule and of four joined."""
     from xrain.testing import write_fake_l1c
@@ -413,8 +441,8 @@ def bench_simulator() -> list[Figure]:
 
 def main() -> None:
     """Run everything, or what is named, and print a table or JSON."""
-    parts = ("reading", "retrieval", "inversion", "scene", "resampling", "grid", "collocation",
-             "memory", "import", "simulator")  # fmt: skip
+    parts = ("reading", "retrieval", "inversion", "scene", "resampling", "grid", "matching",
+             "collocation", "memory", "import", "simulator")  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="by default all")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -425,7 +453,7 @@ def main() -> None:
         from xrain.testing import write_fake_l1c
 
         folder = Path(name)
-        if {"reading", "scene", "collocation"} & set(wanted):
+        if {"reading", "scene", "matching", "collocation"} & set(wanted):
             path = write_fake_l1c(folder, "gmi", scans=SCANS)  # the archive's name tells Satpy
         calls: dict[str, Callable[[], list[Figure]]] = {
             "reading": lambda: bench_reading(path),
@@ -434,6 +462,7 @@ def main() -> None:
             "scene": lambda: bench_scene(path),
             "resampling": bench_resampling,
             "grid": lambda: bench_grid(folder),
+            "matching": lambda: bench_matching(path),
             "collocation": lambda: bench_collocation(path),
             "memory": lambda: bench_memory(folder),
             "import": bench_import,

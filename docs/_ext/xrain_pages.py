@@ -2,6 +2,8 @@
 
 ``sensors-overview``, ``sensor-channels``
     Tables of the instruments, from the TOML files.
+``products-fields``
+    Tables of the fields that are read of rain products.
 ``models-overview``
     Table of the published models, from their cards.
 ``scores-overview``, ``strata-overview``
@@ -117,6 +119,27 @@ class SensorChannels(Written):
         for item in sensor.degraded:
             names = ", ".join(literal(name) for name in item.channels)
             yield f"* {item.platform}, {names}, since {item.since}: {item.note}"
+
+
+class ProductsFields(Written):
+    """A section with the fields of each rain product."""
+
+    def lines(self) -> Iterator[str]:
+        from xrain.conventions import ATTRIBUTES
+        from xrain.io.reference_layout import PRODUCTS
+
+        for product in PRODUCTS:
+            groups = ", ".join(map(literal, product.groups))
+            yield from ("", product.name, "-" * len(product.name), "", f"Groups: {groups}.")
+            rows = []
+            for field in product.fields:
+                about = ATTRIBUTES[field.name] | dict(field.attrs)
+                said = "; ".join(str(about[k]) for k in ("long_name", "comment") if k in about)
+                unit = str(about.get("units", ""))
+                rows.append(
+                    (literal(field.name), " or ".join(map(literal, field.paths)), unit, said)
+                )
+            yield from list_table(("Variable", "Field", "Unit", "What it is"), rows, "25 30 10 35")
 
 
 class ModelsOverview(Written):
@@ -270,6 +293,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("sensors-overview", SensorsOverview)
     app.add_directive("sensor-channels", SensorChannels)
+    app.add_directive("products-fields", ProductsFields)
     app.add_directive("models-overview", ModelsOverview)
     app.add_directive("scores-overview", ScoresOverview)
     app.add_directive("strata-overview", StrataOverview)

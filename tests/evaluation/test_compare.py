@@ -6,6 +6,7 @@ import shutil
 import tracemalloc
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -224,14 +225,24 @@ def test_a_product_of_another_time_is_refused(orbit: dict[str, Path], models: li
         compare([orbit["l1c"]], models, [other])
 
 
-def test_a_gridded_product_is_refused(data_dir: Path, models: list[Model], tmp_path: Path) -> None:
-    grid = next(data_dir.glob("granules/V7/3B-HHR*"), None)
-    if grid is None:
+def test_a_gridded_product_is_averaged_over_footprints(data_dir: Path, tmp_path: Path) -> None:
+    path = next(data_dir.glob("granules/V7/3B-HHR*"), None)
+    if path is None:
         pytest.skip("there is no IMERG granule")
     start = np.datetime64("2000-06-01T00:05", "ns")
     granule = write_fake_l1c(tmp_path / "1C.TEST.HDF5", "mhs", scans=8, start=start)
-    with pytest.raises(InputError, match="is gridded"):
-        compare([granule], models, [grid])
+    swath = xrain.open_l1c(granule).load()
+    assert np.isnan(Counterparts([path]).on(granule, swath)["surface_precip"]).all()
+    moved = tmp_path / path.name  # from the south pole to under the swath
+    moved.write_bytes(path.read_bytes())
+    with h5py.File(moved, "a") as file:
+        for name, place, step in (("lat", swath.latitude, 0.1), ("lon", swath.longitude, 1.0)):
+            file[f"Grid/{name}"][:] = float(place[4, 45]) + step * (np.arange(10) - 5)
+        file["Grid/precipitation"][:] = 2.5
+    found = Counterparts([moved]).on(granule, swath)["surface_precip"]
+    assert found.dims == ("scan", "pixel")
+    assert 4 < np.isfinite(found).sum() < 100
+    assert np.nanmax(np.abs(found - 2.5)) < 1e-5
 
 
 # ---- the command

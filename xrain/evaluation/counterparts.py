@@ -17,15 +17,17 @@ from xrain.conventions import (
     PIXEL,
     PRECIP_FLAG,
     PROBABILITY_OF_PRECIP,
+    REFERENCE_FRACTION,
+    REFERENCE_PRECIP,
+    REFERENCE_PROBABILITY,
     SCAN,
     SURFACE_PRECIP,
     TIME,
 )
-from xrain.errors import InputError
+from xrain.errors import InputError, NoOverlapError
 from xrain.evaluation.evaluate import positions_differ
 from xrain.evaluation.swaths import open_truth
-from xrain.regrid import resample
-from xrain.retrieval import dataset_sensor
+from xrain.matching import match_reference
 
 __all__ = ["TRUTH", "Counterparts", "product_label"]
 
@@ -34,6 +36,9 @@ TRUTH = "truth"
 
 MARGIN = np.timedelta64(20, "m")
 """Time by which a file may miss a granule and still be looked at."""
+
+COVERED = 0.9
+"""Share of a footprint that must be observed for its mean to count."""
 
 KEPT = (SURFACE_PRECIP, PROBABILITY_OF_PRECIP, PRECIP_FLAG, "land_fraction", "sea_ice_fraction")
 
@@ -130,26 +135,26 @@ def _on_pixels(path: Path, swath: xr.Dataset) -> xr.Dataset:
 
     with open_reference(path) as ds:
         found = ds[[n for n in KEPT if n in ds]]
-        if SCAN not in found.dims:
-            raise InputError(f"{path.name} is gridded: only products on a swath can be compared")
         if dict(found.sizes) == {d: swath.sizes[d] for d in (SCAN, PIXEL)}:
             here = found.transpose(SCAN, PIXEL, ...).load()
             if not positions_differ(swath, here, (SCAN, PIXEL)):
                 return here.drop_vars([c for c in here.coords if c not in (LATITUDE, LONGITUDE)])
-        return _averaged(found.drop_vars(PRECIP_FLAG, errors="ignore").load(), swath)
+        return _matched(ds, swath)
 
 
-def _averaged(product: xr.Dataset, swath: xr.Dataset) -> xr.Dataset:
-    """Average a product over the footprints in which a radiometer sees rain, as Gaussians.
+def _matched(product: xr.Dataset, swath: xr.Dataset) -> xr.Dataset:
+    """Average a radar or a grid over footprints, or take another radiometer's nearest pixels.
 
-    All is NaN where the two swaths do not meet.
+    All is NaN where the two do not meet.
     """
     place = swath[[LATITUDE, LONGITUDE]].reset_coords().set_coords([LATITUDE, LONGITUDE])
-    sensor = dataset_sensor(swath)
-    width = None if sensor is None else float(np.sqrt(np.prod(sensor.rain_channel.footprint)))
     try:
-        out = resample(product, place, "gaussian", footprint=width)
-    except InputError:  # nothing in common
+        found = match_reference(swath, product)
+    except NoOverlapError:
         nothing = np.full((swath.sizes[SCAN], swath.sizes[PIXEL]), np.nan, np.float32)
-        out = place.assign({SURFACE_PRECIP: ((SCAN, PIXEL), nothing)})
-    return out
+        return place.assign({SURFACE_PRECIP: ((SCAN, PIXEL), nothing)})
+    if REFERENCE_FRACTION in found:
+        found = found.where(found[REFERENCE_FRACTION] >= COVERED)
+    names = {REFERENCE_PRECIP: SURFACE_PRECIP, REFERENCE_PROBABILITY: PROBABILITY_OF_PRECIP}
+    return place.assign({ours: found[theirs].variable for theirs, ours in names.items()
+                         if theirs in found})  # fmt: skip

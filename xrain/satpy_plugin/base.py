@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Final
 
+import numpy as np
+import numpy.typing as npt
 from satpy.readers.core.yaml_reader import FileYAMLReader
 
 from xrain.conventions import SURFACE_PRECIP
@@ -82,3 +84,9 @@ def quantile_name(level: float) -> str:
     """Name of a quantile: 0.05 is ``surface_precip_q05``, 0.975 is ``surface_precip_q97.5``."""
     whole, point, rest = f"{100 * level:.10g}".partition(".")
     return f"{SURFACE_PRECIP}_q{whole:0>2}{point}{rest}"
+
+
+def to_datetime(time: npt.NDArray[np.datetime64]) -> dt.datetime:
+    """Turn a time of NumPy's into one of Python's, as Satpy wants it."""
+    out: dt.datetime = time.astype("datetime64[us]").item()
+    return out

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from satpy.readers.core.file_handlers import BaseFileHandler
 
@@ -32,6 +31,7 @@ from xrain.satpy_plugin.base import (
     dated,
     platform_attributes,
     quantile_name,
+    to_datetime,
 )
 
 _POSITIONS: Final = (LONGITUDE, LATITUDE)
@@ -103,7 +103,7 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
         known = ds[TIME].values.ravel() if TIME in ds.variables else np.empty(0, "datetime64[ns]")
         known = known[~np.isnat(known)]
         if known.size:
-            return _to_datetime(known.min()), _to_datetime(known.max())
+            return to_datetime(known.min()), to_datetime(known.max())
         if "end_time" in self.filename_info:
             return self.filename_info["start_time"], self.filename_info["end_time"]
         raise InputError(
@@ -184,8 +184,3 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
             attrs = {"_FillValue": np.uint8(QUALITY_FILL)}
         attrs = {"name": name, **array.attrs, **attrs, **self._attributes}
         return xr.DataArray(array.data, dims=("y", "x")[: array.ndim], attrs=attrs)
-
-
-def _to_datetime(time: npt.NDArray[np.datetime64]) -> dt.datetime:
-    out: dt.datetime = time.astype("datetime64[us]").item()
-    return out
