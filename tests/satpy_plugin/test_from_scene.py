@@ -26,6 +26,13 @@ IN_THE_FAKES = (*"123456789", "btemp", "sat_zen", "satellite_zenith", "sensor_ze
 """What the files below hold of the datasets that Satpy's readers offer."""
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Read in one thread: Satpy's readers share netCDF4 handles, which no two threads may use."""
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
 def positions(pixels: int, swath: xr.Dataset | None = None) -> tuple[np.ndarray, np.ndarray]:
     swath = fake_swath("ATMS", SCANS, pixels) if swath is None else swath
     return swath["latitude"].values.astype(float), swath["longitude"].values.astype(float)
