@@ -135,11 +135,11 @@ class ProductsFields(Written):
             for field in product.fields:
                 about = ATTRIBUTES[field.name] | dict(field.attrs)
                 said = "; ".join(str(about[k]) for k in ("long_name", "comment") if k in about)
-                unit = str(about.get("units", ""))
-                rows.append(
-                    (literal(field.name), " or ".join(map(literal, field.paths)), unit, said)
-                )
-            yield from list_table(("Variable", "Field", "Unit", "What it is"), rows, "25 30 10 35")
+                unit = about.get("units", "1")
+                said += f" ({unit})" if unit != "1" else ""
+                paths = " or ".join(map(literal, field.paths))
+                rows.append((literal(field.name), paths, said))
+            yield from list_table(("Variable", "Field", "What it is"), rows, "25 28 47")
 
 
 class ModelsOverview(Written):

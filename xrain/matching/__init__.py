@@ -92,9 +92,9 @@ def match_footprints(
     Notes
     -----
     The antenna pattern is a Gaussian with its long axis along the line of sight, cut off at 1.2
-    half-power widths, as where the reference is coarser than the footprint at a width of the
-    reference's own pixels. Cells finer than a quarter of the footprint are averaged first, which
-    widens it by less than 2 %.
+    half-power widths. Where the reference is coarser than the footprint, the pattern is as wide as
+    the reference's own pixels. Cells finer than a quarter of the footprint are averaged first,
+    which widens it by less than 2 %.
     """
     longest = _longest(max_minutes)
     grid = _pixels(swath)
