@@ -74,3 +74,18 @@ def _fold(tmp_path, model, rain, phase, fold):
     config = load_model(model).network.config
     facts = {"config": config, "matchups": (rain, phase), "fold": fold, "folds": 2, "seed": 1}
     return settings("tiny", ("GMI",), steps=2, **facts)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--folds", "4"], "--folds, two or more, goes with"),
+        (["--folds", "1", "--finetune", "gmi-unet", "--data", "x.nc"], "two or more"),
+        (["--finetune", "gmi-brain"], "gmi-brain@1 is no network"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_any_work(tmp_path, words, message):
+    found = CliRunner().invoke(app, ["train", "-o", str(tmp_path / "run"), *words])
+    assert found.exit_code != 0
+    assert message in f"{found.output} {found.exception}"
+    assert not (tmp_path / "run").exists()

@@ -12,7 +12,8 @@ from scipy import stats
 from xrain.detector import Detector, choose_detector, fit_detector, is_one_number
 from xrain.errors import InputError
 from xrain.evaluation.corruption import CORRUPTIONS, corrupt, score_detection
-from xrain.evaluation.matchups import matched_days, model_inputs, open_matchups
+from xrain.evaluation.matchups import model_inputs
+from xrain.io.matchups import matched_days, open_matchups
 from xrain.models.card import ModelCard
 from xrain.models.store import Model
 from xrain.retrieval import retrieve

@@ -1,10 +1,8 @@
-"""Measure models as the documentation reports them: real pixels, lost channels, spoilt input.
+"""Measure models as the documentation reports them: lost channels and spoilt input.
 
-``python tools/measure_models.py sensors --data MATCHUPS... [--model constellation-unet]`` scores
-one model with the channels nearest to each instrument's; with ``--folds RUN`` the networks of a
-fine-tuning run's folds, each on the days it never saw. ``loss`` scores simulated patches and real
-pixels with channels taken away at random; ``spoilt`` measures how often spoilt pixels are flagged.
-Everything is printed as JSON.
+``python tools/measure_models.py loss --samples FOLDER [--radar FILE...]`` scores the held-out
+patches of a training run's cache with channels taken away at random; ``spoilt --data MATCHUPS...``
+measures how often good and spoilt pixels are flagged. Everything is printed as JSON.
 """
 
 from __future__ import annotations
@@ -15,65 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 
-from xrain.crossvalidation import score_days
 from xrain.evaluation.corruption import score_detection
-from xrain.evaluation.matchups import open_matchups, score_matchups
 from xrain.inference import Engine
 from xrain.models.store import Model, load_model
-from xrain.models.unet import ConstellationUNet
-from xrain.sensors import get_sensor, list_sensors
+from xrain.sensors import get_sensor
 from xrain.training.samples import Plan, Shard, load_samples
-
-KEPT = ("n", "correlation", "rmse", "bias", "coverage90", "auc", "hss", "hss_flag")
-
-
-def fold_models(run: Path, base: Model) -> list[Model]:
-    """Networks of the folds of a fine-tuning run."""
-    out = []
-    for folder in sorted(run.glob("fold-*")):
-        network = ConstellationUNet(base.network.config)
-        network.load_state_dict(load_file(folder / "best.safetensors"))
-        out.append(Model(base.card, network.eval().requires_grad_(False)))
-    return out
-
-
-def short(scores: dict[str, Any]) -> dict[str, Any]:
-    """Keep what the tables show."""
-    return {
-        surface: {k: scores[surface][k] for k in KEPT if scores[surface].get(k) is not None}
-        for surface in ("all", "ocean", "land")
-    }
-
-
-def mean_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Average scorecards over folds."""
-    return {
-        s: {k: round(float(np.mean([p[s][k] for p in parts])), 4) for k in parts[0][s]}
-        for s in parts[0]
-    }
-
-
-def sensors(args: argparse.Namespace) -> dict[str, Any]:
-    """Scores on real pixels with the channels nearest to each instrument's."""
-    base = load_model(args.model)
-    out: dict[str, Any] = {}
-    for path in args.data:
-        table = open_matchups(path)
-        for sensor in [*list_sensors(), "36.64V,36.64H,89.0V,89.0H"]:
-            wanted = sensor.split(",")
-            if args.folds:
-                models = fold_models(args.folds, base)
-                count = len(models)
-                found = [
-                    short(score_days(m, table, k, count, wanted)) for k, m in enumerate(models)
-                ]
-                result = mean_of(found)
-            else:
-                result = short(score_matchups(table, base, channels=wanted, bootstrap=0))
-            out.setdefault(sensor, {})[Path(path).name] = result
-    return out
 
 
 def loss(args: argparse.Namespace) -> dict[str, Any]:
@@ -118,17 +63,16 @@ def spoilt(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("sensors", "loss", "spoilt"))
+    parser.add_argument("what", choices=("loss", "spoilt"))
     parser.add_argument("--model", default="constellation-unet")
     parser.add_argument("--data", nargs="*", default=[])
-    parser.add_argument("--folds", type=Path)
     parser.add_argument("--samples", type=Path)
     parser.add_argument("--radar", nargs="*", default=[])
     parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--seed", type=int, default=900_011)
     parser.add_argument("--draws", type=int, default=8)
     args = parser.parse_args()
-    found = {"sensors": sensors, "loss": loss, "spoilt": spoilt}[args.what](args)
+    found = {"loss": loss, "spoilt": spoilt}[args.what](args)
     print(json.dumps(found, indent=1))
 
 

@@ -15,6 +15,7 @@ PIXEL: Final = "pixel"
 CHANNEL: Final = "channel"
 SWATH: Final = "swath"
 SAMPLE: Final = "sample"
+BAND: Final = "band"
 QUANTILE: Final = "quantile"
 
 TB: Final = "tb"

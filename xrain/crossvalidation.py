@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xrain.evaluation.matchups import matched_days, open_matchups, score_matchups
+from xrain.evaluation.matchups import score_matchups
+from xrain.io.matchups import matched_days, open_matchups
 from xrain.models.store import Model
 from xrain.training.fit import Run
 from xrain.training.reality import kept_apart

@@ -33,7 +33,7 @@ MEMORY_BUDGET = 100e6
 processor: four times as much is a tenth slower, halos included."""
 
 LIVE_FEATURES = 8
-"""Full-resolution feature maps of the first width taken to be alive at once; an estimate."""
+"""Full-resolution feature maps of the widest kind taken to be alive at once; an estimate."""
 
 WIDENING = 0.5
 """Share of the training rain distribution that is mixed into the quantiles of an input unlike

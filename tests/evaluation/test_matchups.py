@@ -10,10 +10,11 @@ import xarray as xr
 
 from xrain.errors import FileFormatError, InputError, UnknownChannelError
 from xrain.evaluation.analogue import choose_channels, nearest_channels
-from xrain.evaluation.matchups import matched_days, model_inputs, open_matchups, score_matchups
+from xrain.evaluation.matchups import model_inputs, score_matchups
 from xrain.evaluation.metrics import shift_prior
 from xrain.evaluation.scorecard import to_json
 from xrain.evaluation.surfaces import surface_masks
+from xrain.io.matchups import matched_days, open_matchups
 from xrain.models.store import Model
 from xrain.retrieval import retrieve
 from xrain.sensors import get_sensor
@@ -219,7 +220,7 @@ def test_bad_files_are_told_apart(tmp_path: Path, model: Model) -> None:
     (tmp_path / "text.nc").write_text("no netCDF")
     with pytest.raises(FileFormatError, match=r"text\.nc"):
         open_matchups(tmp_path / "text.nc")
-    with pytest.raises(InputError, match="nothing to score against"):
+    with pytest.raises(InputError, match="there is no truth"):
         score_matchups(table(), model)
     with pytest.raises(InputError, match="latitude"):
         score_matchups(table().drop_vars("latitude").assign(phase=("sample", np.ones(600))), model)

@@ -13,7 +13,7 @@ from scipy import stats
 
 import xrain
 from xrain.errors import FileFormatError, InputError
-from xrain.evaluation.matchups import open_matchups, score_matchups
+from xrain.evaluation.matchups import score_matchups
 from xrain.evaluation.satrain import (
     CHANNELS,
     LEVELS,
@@ -22,6 +22,7 @@ from xrain.evaluation.satrain import (
     open_satrain,
     satrain_matchups,
 )
+from xrain.io.matchups import open_matchups
 from xrain.testing import fake_swath, tiny_model, tiny_rate
 
 SHAPE = (40, 32)

@@ -13,8 +13,9 @@ import xarray as xr
 import xrain
 from xrain.conventions import QUALITY_FLAGS
 from xrain.errors import ModelError
-from xrain.evaluation.matchups import matched_days, open_matchups, score_matchups
+from xrain.evaluation.matchups import score_matchups
 from xrain.inference import Engine
+from xrain.io.matchups import matched_days, open_matchups
 from xrain.models import neighbours
 from xrain.models.bayes import (
     STAGES,

@@ -236,7 +236,7 @@ def test_patches_make_a_database_by_the_command_line(tmp_path):
 @pytest.mark.slow
 def test_real_pixels_of_other_days_are_met(tmp_path, data_dir):
     """A database of four fifths of the days, judged by the rest."""
-    from xrain.evaluation.matchups import matched_days, open_matchups
+    from xrain.io.matchups import matched_days, open_matchups
 
     sensor, parts, kept = get_sensor("GMI"), [], {}
     for name in ("gmi_dpr_rain", "gmi_dpr_phase"):

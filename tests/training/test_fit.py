@@ -18,6 +18,7 @@ from xrain.training.export import class_frequencies
 from xrain.training.fit import Run
 from xrain.training.samples import Shard, load_samples, make_samples, shard_path
 from xrain.training.settings import settings
+from xrain.training.verify import pixel_loss
 
 SENSORS = ("GMI", "MHS")
 CHANNELS = {s: get_sensor(s).channels for s in SENSORS}
@@ -110,6 +111,14 @@ def test_the_best_weights_are_kept_and_a_run_ends_when_nothing_gets_better(
     assert Run(tmp_path, small(steps=40), cache=cache).best == run.best
 
 
+def test_losses_are_computed_where_their_input_lies():
+    # no GPU is needed to see it: tensors without values refuse to meet those of the processor
+    rain = torch.zeros(1, 4, 4, device="meta")
+    for config in (SMALL, dataclasses.replace(SMALL, levels=(0.1, 0.5, 0.9))):
+        output = torch.zeros(1, config.outputs, 4, 4, device="meta")
+        assert pixel_loss(output, rain, config).device.type == "meta"
+
+
 def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
     count = 40
     xr.Dataset(
@@ -132,8 +141,19 @@ def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
     plain = Run(tmp_path / "plain", small(steps=2), cache=cache)
     plain.start_from(run.result().state_dict())
     assert plain.train()
+    assert mixed.best["step"] == 2
     after = mixed.network.state_dict()
     assert any(not torch.equal(v, after[k]) for k, v in plain.network.state_dict().items())
+
+
+def test_with_real_pixels_the_last_weights_are_kept(cache, tmp_path, monkeypatch):
+    losses = iter([1.0, 2.0])
+    monkeypatch.setattr("xrain.training.fit.judged_loss", lambda *_: next(losses))
+    run = Run(tmp_path, small(matchups=("real.nc",)), cache=cache)
+    for step in (1, 2):
+        run.step = step
+        run._judge({}, None)
+    assert run.best == {"step": 2, "held_out": 2.0}
 
 
 def test_unknown_preset_and_sensor():

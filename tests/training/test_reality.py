@@ -54,7 +54,7 @@ def test_days_are_kept_apart_whole_and_each_once(tmp_path):
 
 
 def test_what_cannot_be_read_is_said(tmp_path):
-    with pytest.raises(InputError, match="surface_precip or phase"):
+    with pytest.raises(InputError, match="surface_precip in mm/h or phase"):
         read_real(write(tmp_path / "none.nc"))
     (tmp_path / "bad.nc").write_bytes(b"nothing")
     with pytest.raises(FileFormatError, match=r"bad\.nc"):

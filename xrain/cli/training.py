@@ -23,7 +23,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; resumed if there.")],
     preset: Annotated[
         str | None,
-        typer.Option(help="tiny, cpu, finetune or gpu; by default cpu, or finetune with --data."),
+        typer.Option(help="tiny, cpu, finetune, drain or gpu; by default what fits the rest."),
     ] = None,
     sensors: Annotated[str, typer.Option(help="Instruments separated by commas, or all.")] = "all",
     finetune: Annotated[
@@ -104,17 +104,14 @@ class _Job:
 def _network(job: _Job) -> list[Any]:
     """Train a network; no card if it is not complete."""
     from xrain.inference import choose_device
-    from xrain.models.store import load_model
     from xrain.training.fit import Run
     from xrain.training.settings import settings
 
-    base = load_model(job.finetune) if job.finetune else None
+    base = _beginning(job)
     changes = job.changes | ({"config": base.network.config} if base else {})
-    usual = "finetune" if changes["matchups"] else "cpu"
-    chosen = settings(job.preset or usual, job.sensors, **changes)
+    chosen = settings(job.preset or _usual(base, changes["matchups"]), job.sensors, **changes)
     device, cache = choose_device(job.device), job.cache or job.out / "samples"
-    judged = base is not None and chosen.matchups and job.folds > 1
-    real = _gain(job, chosen, base, device, cache) if judged else None
+    real = _gain(job, chosen, base, device, cache) if job.folds else None
     run = Run(job.out, chosen, device, cache)
     if base is not None:
         run.start_from(dict(base.network.state_dict()))
@@ -123,6 +120,28 @@ def _network(job: _Job) -> list[Any]:
         return []
     before = f"{base.card.id}: {base.card.training.get('data', '')}" if base else None
     return run.publish(job.version, before=before, real=real)
+
+
+def _beginning(job: _Job) -> Any:
+    """Load the model to begin with, None if there is none; refuse what does not go together."""
+    from xrain.errors import InputError
+    from xrain.models.store import load_model
+
+    if job.folds and not (job.folds > 1 and job.finetune and job.changes["matchups"]):
+        raise InputError("--folds, two or more, goes with --finetune and --data")
+    if job.finetune is None:
+        return None
+    base = load_model(job.finetune)
+    if base.card.architecture.get("kind") != "constellation-unet":
+        raise InputError(f"{base.card.id} is no network; only a network can be fine-tuned")
+    return base
+
+
+def _usual(base: Any, matchups: Any) -> str:
+    """Preset where none is named: that of the network to begin with, or of the data."""
+    if base is not None and base.network.config.levels:
+        return "drain"
+    return "finetune" if matchups else "cpu"
 
 
 def _gain(job: _Job, chosen: Any, base: Any, device: str, cache: Path) -> dict[str, Any]:
@@ -165,7 +184,8 @@ def _from_samples(out: Path, names: tuple[str, ...], preset: str, seed: int) -> 
 
 def _from_real(out: Path, files: list[Path]) -> list[Any]:
     from xrain.errors import InputError
-    from xrain.evaluation.matchups import matched_days, model_inputs, open_matchups
+    from xrain.evaluation.matchups import model_inputs
+    from xrain.io.matchups import matched_days, open_matchups
     from xrain.sensors import get_sensor
     from xrain.training.databases import train_on_real
     from xrain.training.vectors import Vectors, table_vectors

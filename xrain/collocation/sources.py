@@ -16,8 +16,6 @@ from xrain.conventions import (
     CHANNEL,
     PIXEL,
     QUALITY,
-    QUALITY_FLAGS,
-    RETRIEVAL_QUALITY,
     SCAN,
     SURFACE_PRECIP,
     SWATH,
@@ -26,7 +24,7 @@ from xrain.conventions import (
 )
 from xrain.errors import FileFormatError, InputError
 from xrain.io.open import open_l1c, open_reference
-from xrain.io.reference_layout import BAND
+from xrain.matching.quality import good_rate
 from xrain.sensors import Sensor
 from xrain.simulate.rain import despike
 
@@ -37,9 +35,6 @@ RAIN_RATE: Final = "rain_rate"
 
 _NAME: Final = re.compile(r"\.(\d{8})-S(\d{6})-E(\d{6})\.")
 _VERSION: Final = re.compile(r"V\d+")
-_DROPPED: Final = ("bad_geolocation", "no_usable_channel", "suspect_radiance")
-_LOW_QUALITY: Final = 2
-"""From this value on, 2A radar ("bad") and GPROF ("extreme care") pixels are left out."""
 
 
 @dataclass(frozen=True)
@@ -169,17 +164,4 @@ def screened_rate(ds: xr.Dataset, variable: str) -> xr.DataArray:
     if name == RAIN_RATE and SCAN not in ds.dims:
         fields = rate.values.reshape(-1, *rate.shape[-2:])
         return rate.copy(data=np.stack([despike(f) for f in fields]).reshape(rate.shape))
-    if RETRIEVAL_QUALITY in ds.variables:
-        bits = sum(QUALITY_FLAGS[n] for n in _DROPPED)
-        return rate.where((ds[RETRIEVAL_QUALITY].fillna(0).astype(int) & bits) == 0)
-    if "scan_quality" in ds.variables:
-        rate = rate.where(_first_band(ds["scan_quality"]) == 0)
-    if QUALITY in ds.variables and not str(ds.attrs.get("product", "")).startswith("2B"):
-        quality = _first_band(ds[QUALITY])
-        rate = rate.where((quality >= 0) & (quality < _LOW_QUALITY))
-    return rate
-
-
-def _first_band(array: xr.DataArray) -> xr.DataArray:
-    """Values of the Ku band, which covers the whole swath."""
-    return array.isel({BAND: 0}) if BAND in array.dims else array
+    return good_rate(ds, name)

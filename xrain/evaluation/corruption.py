@@ -20,8 +20,9 @@ from xrain.conventions import (
     parse_channel_name,
 )
 from xrain.errors import InputError
-from xrain.evaluation.matchups import model_inputs, open_matchups
+from xrain.evaluation.matchups import model_inputs
 from xrain.evaluation.surfaces import dataset_surfaces
+from xrain.io.matchups import open_matchups
 from xrain.models.store import Model, load_model
 from xrain.retrieval import retrieve
 

@@ -28,6 +28,7 @@ from xrain.errors import InputError, NoOverlapError
 from xrain.evaluation.evaluate import positions_differ
 from xrain.evaluation.swaths import open_truth
 from xrain.matching import match_reference
+from xrain.matching.quality import good_rate
 
 __all__ = ["TRUTH", "Counterparts", "product_label"]
 
@@ -130,10 +131,14 @@ def _ends(time: NDArray[Any]) -> tuple[np.datetime64, np.datetime64]:
 
 
 def _on_pixels(path: Path, swath: xr.Dataset) -> xr.Dataset:
-    """Read a product and bring it onto the pixels of a swath, as it lies if it has them."""
+    """Read a product and bring it onto the pixels of a swath, as it lies if it has them.
+
+    Pixels that the product itself calls bad count as unknown.
+    """
     from xrain.io.open import open_reference
 
     with open_reference(path) as ds:
+        ds = ds.assign({SURFACE_PRECIP: good_rate(ds, SURFACE_PRECIP)})
         found = ds[[n for n in KEPT if n in ds]]
         if dict(found.sizes) == {d: swath.sizes[d] for d in (SCAN, PIXEL)}:
             here = found.transpose(SCAN, PIXEL, ...).load()

@@ -12,52 +12,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SAMPLE, SURFACE_PRECIP, TB
-from xrain.errors import FileFormatError, InputError
 from xrain.evaluation.analogue import choose_channels
 from xrain.evaluation.scorecard import QUANTILES, Pixels, Settings, scorecard
 from xrain.evaluation.surfaces import dataset_surfaces
+from xrain.io.matchups import PHASE, matched_days, open_matchups, require_matchups
 from xrain.models.store import Model, load_model
 from xrain.retrieval import retrieve
 from xrain.sensors.describe import find_owner
 
-__all__ = ["PHASE", "matched_days", "model_inputs", "open_matchups", "score_matchups"]
-
-PHASE = "phase"
-
-
-def open_matchups(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read a file of matched pixels into memory.
-
-    Raises
-    ------
-    FileFormatError
-        If there is no such file, or it is no netCDF.
-    InputError
-        If it lacks ``tb(sample, channel)`` or both ``surface_precip`` and ``phase``.
-    """
-    path = Path(path)
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as ds:
-            ds = ds.load()
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path} cannot be read as a netCDF file: {error}") from error
-    return _checked(ds, str(path))
-
-
-def _checked(ds: xr.Dataset, where: str) -> xr.Dataset:
-    if TB not in ds or set(ds[TB].dims) != {SAMPLE, CHANNEL} or CHANNEL not in ds.coords:
-        raise InputError(
-            f"{where}: matched pixels need {TB}({SAMPLE}, {CHANNEL}) in K with the channel names "
-            "as a coordinate"
-        )
-    if not {SURFACE_PRECIP, PHASE} & set(ds.variables):
-        raise InputError(
-            f"{where}: there is nothing to score against; matched pixels need {SURFACE_PRECIP} "
-            f"in mm/h or {PHASE} (0 dry, 1 rain, 2 snow)"
-        )
-    if absent := [n for n in (LATITUDE, LONGITUDE) if n not in ds.variables]:
-        raise InputError(f"{where}: matched pixels need {' and '.join(absent)} in degrees")
-    return ds
+__all__ = ["model_inputs", "score_matchups"]
 
 
 def model_inputs(ds: xr.Dataset, channels: Sequence[str] | None = None) -> xr.Dataset:
@@ -85,14 +48,6 @@ def model_inputs(ds: xr.Dataset, channels: Sequence[str] | None = None) -> xr.Da
         attrs={"sensor": sensor} if sensor else {},
     ).transpose(SAMPLE, CHANNEL)
     return out if channels is None else out.isel({CHANNEL: choose_channels(channels, names)})
-
-
-def matched_days(ds: xr.Dataset) -> NDArray[np.int64]:
-    """Tell the day of each pixel by one number; each pixel is its own day where none is given."""
-    if not {"month", "day"} <= set(ds.variables):
-        return np.arange(ds.sizes[SAMPLE])
-    month, day = (ds[name].values.astype(np.int64) for name in ("month", "day"))
-    return np.asarray(month * 31 + day)
 
 
 def score_matchups(
@@ -137,7 +92,7 @@ def score_matchups(
         If the file, the channels or the model will not do.
     """
     if isinstance(matchups, xr.Dataset):
-        ds, source = _checked(matchups, "the dataset"), "dataset"
+        ds, source = require_matchups(matchups, "the dataset"), "dataset"
     else:
         ds, source = open_matchups(matchups), Path(matchups).name
     model = model if isinstance(model, Model) else load_model(model)

@@ -195,7 +195,7 @@ def satrain_matchups(
     -------
     xarray.Dataset
         ``tb(sample, channel)``, ``surface_precip(sample)``, positions, ``month`` and ``day``, as
-        :func:`xrain.evaluation.matchups.open_matchups` reads them from a file; pixels without
+        :func:`xrain.io.matchups.open_matchups` reads them from a file; pixels without
         reference or without any observation are left out.
 
     Raises

@@ -16,13 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xrain.conventions import ATTRIBUTES, LATITUDE, LONGITUDE, SCAN, TIME
+from xrain.conventions import ATTRIBUTES, BAND, LATITUDE, LONGITUDE, SCAN, TIME
 from xrain.errors import FileFormatError
 from xrain.io import l1c
 from xrain.io.chunks import read_rows
 from xrain.io.lazy import FileReader, LazyArray, chunk_scans, lazy_variable
 from xrain.io.reference_layout import (
-    BAND,
     BANDS,
     LATITUDES,
     LONGITUDES,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrain.conventions import (
+    BAND,
     INCIDENCE,
     LATITUDE,
     LONGITUDE,
@@ -44,7 +45,6 @@ PHASE_STEP: Final = 100
 NO_PHASE: Final = 255
 """Phase where it does not rain or nothing is known."""
 
-BAND: Final = "band"
 BANDS: Final = ("Ku", "Ka")
 
 

@@ -16,10 +16,9 @@ import numpy as np
 import xarray as xr
 from satpy.readers.core.file_handlers import BaseFileHandler
 
-from xrain.conventions import LATITUDE, LONGITUDE, TIME
+from xrain.conventions import BAND, LATITUDE, LONGITUDE, TIME
 from xrain.errors import FileFormatError
 from xrain.io.reference import group_dataset, read_reference
-from xrain.io.reference_layout import BAND
 from xrain.satpy_plugin.base import GranuleReader, Info, dated, platform_attributes, to_datetime
 
 _POSITIONS: Final = (LONGITUDE, LATITUDE)

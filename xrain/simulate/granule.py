@@ -7,42 +7,23 @@ own scan, so groups differ in position and angle as the instrument's do.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.fft import next_fast_len
 
 import xrain.simulate.track as tr
-from xrain.atomic import replacing
-from xrain.conventions import ATTRIBUTES
 from xrain.errors import InputError
 from xrain.io.write import write_l1c
 from xrain.land import land_fraction
-from xrain.sensors import Channel, Sensor, get_sensor
+from xrain.sensors import Sensor, get_sensor
 from xrain.simulate.climate import draw_state, season_of
 from xrain.simulate.forward import ForwardModel
-from xrain.simulate.instrument import (
-    SwathPlane,
-    add_noise,
-    cross_track_incidence,
-    footprint_average,
-    footprint_widths,
-    receive,
-    truth_channel,
-)
-from xrain.simulate.orbit import (
-    Orbit,
-    ScanGeometry,
-    group_scans,
-    inclination_of,
-    orbit_over,
-    scan_geometry,
-)
+from xrain.simulate.instrument import add_noise, receive
+from xrain.simulate.orbit import Orbit, inclination_of, orbit_over
 from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.radar import write_radar_granule
 from xrain.simulate.rain import (
@@ -55,6 +36,8 @@ from xrain.simulate.rain import (
 from xrain.simulate.rain_maps import RainMap, open_rain_map, place_map, sample_map
 from xrain.simulate.scenes import Place, Scene, draw_place, draw_scene
 from xrain.simulate.swath_group import geometry_group
+from xrain.simulate.truth import write_truth
+from xrain.simulate.view import View, lay_out
 
 __all__ = ["radar_path", "simulate_granule", "truth_path"]
 
@@ -63,36 +46,6 @@ Array = NDArray[np.float64]
 _NOON = np.datetime64("2020-07-01T12:00", "ns")
 _LENGTH = 2000.0  # km along the track without a rain file
 _LONGEST = 6000.0
-_MARGIN = 1.3  # footprints of the widest channel around the pixels
-_SEEN = 0.9  # share of a footprint that must be observed for its rain to count
-
-
-@dataclass(frozen=True)
-class _View:
-    """A granule's geometry: the orbit, every group's pixels, and the scene's grid."""
-
-    sensor: Sensor
-    platform: str
-    orbit: Orbit
-    geometries: dict[str, ScanGeometry]
-    planes: dict[str, SwathPlane]
-    x: Array
-    y: Array
-    spacing: tuple[float, float]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.y.size, self.x.size
-
-    def needed(self, margin: float) -> NDArray[np.bool_]:
-        """Cells within a margin in km of any pixel."""
-        hit = np.zeros(self.shape, bool)
-        for plane in self.planes.values():
-            row = np.round(plane.y / self.spacing[0]).astype(int)
-            column = np.round(plane.x / self.spacing[1]).astype(int)
-            hit[np.clip(row, 0, self.y.size - 1), np.clip(column, 0, self.x.size - 1)] = True
-        size = [2 * int(np.ceil(margin / d)) + 1 for d in self.spacing]
-        return np.asarray(ndimage.maximum_filter(hit, size=size))
 
 
 def truth_path(granule: str | os.PathLike[str]) -> Path:
@@ -161,7 +114,7 @@ def simulate_granule(
     with_radar : bool
         Also write a radar granule (2A-DPR layout) over the same rain, for GMI and TMI.
     spacing : float, optional
-        Grid spacing in km; by default half the pixel spacing, 4 to 8 km.
+        Grid spacing in km; by default that of the pixels along the scan, within 4 to 8 km.
     noise : bool
         Whether to add the channels' noise.
     device : torch.device or str
@@ -195,13 +148,13 @@ def simulate_granule(
     when = start if start is not None else _when(storm)
     count = _scans(sensor, scans, storm)
     orbit = _orbit(sensor, platform, centre, when, count, ascending, storm is not None)
-    view = _view(sensor, platform, orbit, count, spacing)
+    view = lay_out(sensor, platform, orbit, count, spacing)
     scene = _scene(view, storm, centre, surface, rng)
     seen = _observe(view, scene, device)
     if noise:
         seen = {name: add_noise(tb, sensor.swath_channels(name), rng) for name, tb in seen.items()}
     written = _write(path, view, seen, orbit_number, seed, storm)
-    _write_truth(truth_path(written), view, scene, written.name, seed)
+    write_truth(truth_path(written), view, scene, written.name, seed)
     if with_radar:
         write_radar_granule(
             radar_path(written), sensor, platform, view.orbit, _passing(view), scene,
@@ -281,38 +234,8 @@ def _orbit(
     return orbit_over(sensor, platform, begin, scans, *centre, ascending=ascending, stretch=stretch)
 
 
-def _view(sensor: Sensor, platform: str, orbit: Orbit, scans: int, spacing: float | None) -> _View:
-    """Lay every group's pixels on the plane of the track."""
-    geometries = {
-        g.name: scan_geometry(sensor, g, orbit, group_scans(sensor, g, scans))
-        for g in sensor.swaths
-    }
-    planes = {n: tr.swath_plane(sensor, orbit, g) for n, g in geometries.items()}
-    widest = max(
-        float(np.max(footprint_widths(sensor, c, planes[c.swath].incidence_angle)))
-        for c in sensor.channels
-    )
-    step = spacing or _grid_spacing(planes[sensor.reference_swath])
-    x = _axis([p.x for p in planes.values()], _MARGIN * widest, step)
-    y = _axis([p.y for p in planes.values()], _MARGIN * widest, step)
-    moved = {n: tr.moved(p, float(x[0]), float(y[0])) for n, p in planes.items()}
-    return _View(sensor, platform, orbit, geometries, moved, x, y, (step, step))
-
-
-def _grid_spacing(plane: SwathPlane) -> float:
-    step = np.hypot(np.diff(plane.x, axis=1), np.diff(plane.y, axis=1))
-    return float(np.clip(np.median(step), 4.0, 8.0))
-
-
-def _axis(values: list[Array], margin: float, step: float) -> Array:
-    low = min(float(v.min()) for v in values) - margin
-    high = max(float(v.max()) for v in values) + margin
-    count = int(next_fast_len(int(np.ceil((high - low) / step)) + 1, real=True))
-    return np.asarray(low + step * np.arange(count), np.float64)
-
-
 def _scene(
-    view: _View,
+    view: View,
     storm: RainMap | None,
     centre: tuple[float, float],
     surface: str | None,
@@ -359,33 +282,13 @@ def _prevailing(
     return ("snow" if land else "ice") if cold and surface is None else kind
 
 
-def _incidence(view: _View, channels: tuple[Channel, ...]) -> torch.Tensor:
-    """Incidence angle of the grid's cells and channels in degrees."""
-    if view.sensor.scan_type == "cross-track":
-        angle = np.minimum(cross_track_incidence(view.x, view.sensor.altitude), 72.0)
-        return torch.from_numpy(angle.astype(np.float32))[None, :, None]
-    out = np.empty((view.y.size, 1, len(channels)), np.float32)
-    for i, channel in enumerate(channels):
-        plane = view.planes[channel.swath]
-        first = view.sensor.swath_channels(channel.swath)[0].incidence_angle
-        middle, mean = plane.y.mean(axis=1), plane.incidence_angle.mean(axis=1)
-        along = np.interp(view.y - view.y[0], middle, mean)
-        out[:, 0, i] = along + channel.incidence_angle - first
-    return torch.from_numpy(out)
-
-
 def _observe(
-    view: _View, scene: Scene, device: torch.device | str
+    view: View, scene: Scene, device: torch.device | str
 ) -> dict[str, NDArray[np.float32]]:
     """Brightness temperatures of every group, without noise."""
     sensor = view.sensor
     model = ForwardModel(sensor.channels, device=device)
-    widest = max(
-        float(np.max(footprint_widths(sensor, c, view.planes[c.swath].incidence_angle)))
-        for c in sensor.channels
-    )
-    angle = _incidence(view, sensor.channels)
-    tb = scene_columns(scene, model, angle, chosen=view.needed(_MARGIN * widest))
+    tb = scene_columns(scene, model, view.incidence_angle(), chosen=view.needed())
     out = {}
     for group in sensor.swaths:
         indices = [i for i, c in enumerate(sensor.channels) if c.swath == group.name]
@@ -397,7 +300,7 @@ def _observe(
 
 def _write(
     path: str | os.PathLike[str],
-    view: _View,
+    view: View,
     seen: dict[str, NDArray[np.float32]],
     orbit_number: int,
     seed: int,
@@ -425,70 +328,6 @@ def _write(
     )
 
 
-def _passing(view: _View) -> float:
+def _passing(view: View) -> float:
     """Seconds until the spacecraft has passed over all that the imager saw ahead of it."""
     return float(view.y[-1]) / view.orbit.ground_speed
-
-
-def _truth_fields(view: _View, scene: Scene) -> dict[str, NDArray[np.float32]]:
-    """Average rain, coverage and land over the truth's footprint and over 5 km."""
-    plane = view.planes[view.sensor.reference_swath]
-    rate = scene.rain.rate
-    fields = torch.from_numpy(
-        np.stack([np.nan_to_num(rate), np.isfinite(rate), scene.variables["land_fraction"]]).astype(
-            np.float32
-        )
-    )
-    widths = footprint_widths(view.sensor, truth_channel(view.sensor), plane.incidence_angle)
-    five = (np.full_like(plane.x, 5.0), np.full_like(plane.x, 5.0))
-    out = {}
-    for suffix, size in (("", widths), ("_5km", five)):
-        mean = footprint_average(fields, view.spacing, plane, size).numpy()
-        seen = np.clip(mean[1], 0, 1)
-        amount = np.where(seen > 0.05, np.maximum(mean[0], 0) / np.maximum(seen, 0.05), np.nan)
-        amount[amount < 1e-3] = 0.0  # traces left by the Fourier transform
-        out[f"surface_precip{suffix}"] = amount.astype(np.float32)
-        out[f"observed_fraction{suffix}"] = seen.astype(np.float32)
-        out["land_fraction"] = np.clip(mean[2], 0, 1).astype(np.float32)
-    return out
-
-
-def _write_truth(path: Path, view: _View, scene: Scene, granule: str, seed: int) -> None:
-    """Write the true rain on the pixels of the reference swath."""
-    geometry = view.geometries[view.sensor.reference_swath]
-    fields = _truth_fields(view, scene)
-    pixel = ("scan", "pixel")
-    truth = xr.Dataset(
-        {name: (pixel, field) for name, field in fields.items()},
-        coords={
-            "latitude": (pixel, geometry.latitude.astype(np.float32)),
-            "longitude": (pixel, geometry.longitude.astype(np.float32)),
-            "time": ("scan", geometry.time),
-        },
-        attrs={
-            "title": "true rain under a simulated granule",
-            "granule": granule,
-            "sensor": view.sensor.name,
-            "platform": view.platform,
-            "seed": seed,
-            "comment": f"Footprints observed for less than {_SEEN:.0%} stay out of scores.",
-            "Conventions": "CF-1.11",
-        },
-    )
-    channel = truth_channel(view.sensor)
-    names = {
-        "surface_precip": f"true rain rate over the {channel.frequency:g} GHz footprint",
-        "surface_precip_5km": "true rain rate over 5 km",
-        "observed_fraction": "share of the footprint in which rain was observed",
-        "observed_fraction_5km": "share of 5 km in which rain was observed",
-        "land_fraction": "share of land in the footprint",
-    }
-    for name, text in names.items():
-        unit = "mm h-1" if name.startswith("surface") else "1"
-        truth[name].attrs = {"long_name": text, "units": unit}
-        truth[name].encoding = {"zlib": True, "complevel": 4}
-    for name in ("latitude", "longitude", "time"):
-        truth[name].attrs.update(ATTRIBUTES[name])
-    truth["time"].encoding = {"units": "milliseconds since 1970-01-01", "dtype": "int64"}
-    with replacing(path) as draft:
-        draft.write_bytes(truth.to_netcdf(engine="h5netcdf"))

@@ -59,7 +59,7 @@ class Batch:
 
 def classes(rain: Tensor, edges: Sequence[float]) -> Tensor:
     """Class of each rate: 0 below the first edge, the last class above the last but one; NaN −1."""
-    bounds = torch.tensor(edges[:-1], dtype=rain.dtype)
+    bounds = torch.tensor(edges[:-1], dtype=rain.dtype, device=rain.device)
     out = torch.bucketize(torch.nan_to_num(rain), bounds, right=True)
     return torch.where(torch.isnan(rain), -1, out)
 

@@ -38,7 +38,6 @@ PATIENCE = 6
 REAL_BATCH = 1024
 """Real pixels of each table in a step."""
 
-
 BEST = "best.safetensors"
 
 Report = Callable[[dict[str, Any]], None]
@@ -152,10 +151,9 @@ class Run:
         begun, losses = time.monotonic(), []
         while not self.complete:
             losses.append(self._advance(samples, reality))
-            ended = self.step == self.settings.steps
-            if self.step % JUDGE_EVERY == 0 or ended:
+            if self.step % JUDGE_EVERY == 0 or self.step == self.settings.steps:
                 self._judge(held_out, report)
-            if self.step % SAVE_EVERY == 0 or ended:
+            if self.step % SAVE_EVERY == 0 or self.complete:
                 self.seconds += time.monotonic() - begun
                 begun = time.monotonic()
                 self.save()
@@ -188,10 +186,13 @@ class Run:
         return Reality(tuple(tables), s.config.edges, prior, s.real, s.detection)
 
     def _judge(self, held_out: dict[str, Shard], report: Report | None) -> None:
-        """Measure the running mean on held-out samples, and keep the best."""
+        """Measure the running mean on held-out samples, and keep the best.
+
+        With real pixels the last is kept: what they correct, simulated samples cannot judge.
+        """
         loss = judged_loss(self._mean_network(), held_out, self.channels)
         self._log({"step": self.step, "held_out": loss}, report)
-        if loss < self.best["held_out"]:
+        if loss < self.best["held_out"] or self.settings.matchups:
             self.best = {"step": self.step, "held_out": loss}
             stored = {k: v.detach().cpu().contiguous() for k, v in self.mean.items()}
             with replacing(self.folder / BEST) as draft:

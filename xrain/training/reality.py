@@ -10,19 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-import xarray as xr
 from torch import Tensor, nn
 
 from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SAMPLE, SURFACE_PRECIP, TB
-from xrain.errors import FileFormatError, InputError
+from xrain.errors import InputError
+from xrain.io.matchups import PHASE, matched_days, open_matchups
 from xrain.land import land_fraction
 from xrain.models.quantiles import class_logits
 from xrain.models.unet import ConstellationUNet, describe, stack_planes
 from xrain.sensors import Channel
 from xrain.sensors.describe import describe_channels, find_owner
 from xrain.training.batches import classes, keep_channels
-
-PHASE = "phase"
 
 NOISE = 1.0
 """Standard deviation in K of the noise added to real pixels, so that none is learned by heart."""
@@ -48,7 +46,7 @@ class RealPixels:
     event : ndarray of float32, shape (pixel,)
         1 where it rained or snowed, 0 where dry, NaN where unknown.
     day : ndarray of int, shape (pixel,)
-        The day, as 31 × month + day; pixels of one day belong together.
+        The day by number; pixels of one day belong together.
     """
 
     tb: npt.NDArray[np.float32]
@@ -88,18 +86,9 @@ def read_real(path: str | os.PathLike[str], channels: Sequence[str] = ()) -> Rea
     FileFormatError
         If the file cannot be read as netCDF.
     InputError
-        If it lacks brightness temperatures, positions, days or labels.
+        If it is no table of matched pixels, or lacks the channels.
     """
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as stored:
-            ds = stored.load()
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path} cannot be read as a netCDF file: {error}") from error
-    missing = [n for n in (TB, LATITUDE, LONGITUDE, "month", "day") if n not in ds.variables]
-    if not {SURFACE_PRECIP, PHASE} & set(ds.variables):
-        missing.append(f"{SURFACE_PRECIP} or {PHASE}")
-    if missing:
-        raise InputError(f"{path}: matched pixels to train on need {', '.join(missing)}")
+    ds = open_matchups(path)
     count = ds.sizes[SAMPLE]
     unknown = np.full(count, np.nan, np.float32)
     rate = ds[SURFACE_PRECIP].values.astype(np.float32) if SURFACE_PRECIP in ds else unknown
@@ -116,7 +105,7 @@ def read_real(path: str | os.PathLike[str], channels: Sequence[str] = ()) -> Rea
         channels=tuple(every[k] for k in kept),
         rate=rate,
         event=event,
-        day=ds["month"].values.astype(np.int64) * 31 + ds["day"].values.astype(np.int64),
+        day=matched_days(ds),
     )
 
 

@@ -25,6 +25,7 @@ from xrain.conventions import (
     match_channels,
 )
 from xrain.errors import InputError
+from xrain.io.matchups import PHASE
 from xrain.land import land_fraction
 from xrain.models.bayes import SURFACES, air_mass, surface_classes
 from xrain.models.trunk import UNetConfig
@@ -36,8 +37,6 @@ __all__ = ["EDGES", "Vectors", "is_cross_track", "lay_out", "patch_vectors", "ra
 
 EDGES = UNetConfig().edges
 """Bounds of the rain classes in mm/h, those of the networks."""
-
-PHASE = "phase"
 
 
 @dataclass(frozen=True)
