@@ -125,7 +125,7 @@ def score_stores(
         with, and ``after``, scores for all pixels, ocean and land. Stores without a test are left
         out.
     """
-    states = {"before": base, "after": tuned}
+    states = {"before": base and _for_any(base), "after": _for_any(tuned)}
     out: dict[str, Any] = {}
     for path in chosen.stores:
         if not any(p.patches for p in list_pieces(path, "test")):
@@ -137,6 +137,12 @@ def score_stores(
             if model is not None
         }
     return out
+
+
+def _for_any(model: Model) -> Model:
+    """Let a network for one instrument read the channels of all: it is the same network."""
+    card = replace(model.card, sensor=None, inputs=())
+    return replace(model, card=card, reference=None)
 
 
 def score_store(

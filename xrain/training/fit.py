@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +38,10 @@ SAVE_EVERY = 200
 PATIENCE = 6
 """Judgements without a better one after which a run ends early."""
 
-JUDGED = 512
+AHEAD = 2
+"""Batches that are drawn while one is learned from."""
+
+JUDGED = 256
 """Patches of a store by which a run is judged at most, spread over the validation days."""
 
 TYPICAL = 2048
@@ -158,19 +164,33 @@ class Run:
         held_out = self._held_out(report)
         reality = self._reality(typical)
         begun, losses = time.monotonic(), []
-        while not self.complete:
-            losses.append(self._advance(sources, reality))
-            if self.step % self.settings.judge_every == 0 or self.step == self.settings.steps:
-                self._judge(held_out, report)
-            if self.step % SAVE_EVERY == 0 or self.complete:
-                self.seconds += time.monotonic() - begun
-                begun = time.monotonic()
-                self.save()
-                self._log({"step": self.step, "loss": float(np.mean(losses))}, report)
-                losses = []
-                if stop_after is not None and self.seconds > stop_after:
-                    break
+        with contextlib.closing(self._batches(sources)) as batches:
+            while not self.complete:
+                losses.append(self._advance(next(batches), reality))
+                if self.step % self.settings.judge_every == 0 or self.step == self.settings.steps:
+                    self._judge(held_out, report)
+                if self.step % SAVE_EVERY == 0 or self.complete:
+                    self.seconds += time.monotonic() - begun
+                    begun = time.monotonic()
+                    self.save()
+                    self._log({"step": self.step, "loss": float(np.mean(losses))}, report)
+                    losses = []
+                    if stop_after is not None and self.seconds > stop_after:
+                        break
         return self.complete
+
+    def _batches(self, sources: list[Source]) -> Generator[Batch]:
+        """Draw batches from the present step on, each while the one before is learned from."""
+        s = self.settings
+        with ThreadPoolExecutor(1) as reader:
+            coming: deque[Future[Batch]] = deque()
+            for step in range(self.step, s.steps):
+                job = (sources, self.channels, s.batch, (s.seed, step))
+                coming.append(reader.submit(draw_batch, *job))
+                if len(coming) > AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     @property
     def complete(self) -> bool:
@@ -255,9 +275,8 @@ class Run:
         if report is not None:
             report(facts)
 
-    def _advance(self, sources: list[Source], reality: Reality | None) -> float:
+    def _advance(self, batch: Batch, reality: Reality | None) -> float:
         s = self.settings
-        batch = draw_batch(sources, self.channels, s.batch, (s.seed, self.step))
         for group in self.optimiser.param_groups:
             group["lr"] = s.rate * _schedule(self.step / s.steps)
         loss = self._loss(batch)
@@ -313,14 +332,14 @@ class Run:
         """
         s = self.settings
         samples, archives = self._simulated(s.training_plan), self._archives("train")
-        stored = [a.facts for a in archives]
+        typical, stored = _typical(samples, archives), [a.facts for a in archives]
         rain = [shard.rain for shard in samples.values()]
         training: dict[str, Any] = {
             "data": describe_data(stored, s.simulated_share),
             "matchups": [Path(p).name for p in s.matchups],
             "stores": stored,
             "simulated": s.simulated_share,
-            "sensors": list(s.sensors),
+            "sensors": list(typical),
             "patches": sum(map(len, rain)) + sum(f["patches"] for f in stored),
             "pixels": sum(int(np.isfinite(r).sum()) for r in rain)
             + sum(f["pixels"] for f in stored),
@@ -334,7 +353,7 @@ class Run:
             training["before"] = before
         return publish(
             self.result(),
-            _typical(samples, archives),
+            typical,
             self.channels,
             self.folder / "models",
             version=version,
