@@ -24,8 +24,9 @@ from xrain.sensors import get_sensor
 from xrain.simulate.granule import radar_path, simulate_granule, truth_path
 from xrain.testing import fake_swath
 from xrain.training.archive import open_archive
-from xrain.training.batches import Source, draw_batch, simulated_sources, tally
+from xrain.training.batches import Source, draw_batch, tally
 from xrain.training.fit import Run
+from xrain.training.inputs import Learned
 from xrain.training.samples import Shard
 from xrain.training.settings import settings
 from xrain.training.store import list_pieces, open_store
@@ -34,7 +35,7 @@ from xrain.training.verify import judged_loss
 SIZE = 16
 SMALL = UNetConfig(widths=(8, 12, 16), hidden=16, pixel=16, pixel_blocks=1)
 NAMES = [c.name for c in get_sensor("GMI").channels]
-DAYS = {"2019-03-01": 3, "2019-03-02": 4, "2019-04-01": 5, "2019-05-01": 6}
+DAYS = {"2019-03-01": 5, "2019-03-02": 3, "2019-04-01": 4, "2019-05-01": 6}
 """Days of the granules, and the seed of each."""
 
 SPLIT = Split(test=("2019-05",), validation=("2019-04",))
@@ -64,6 +65,21 @@ def store(archive, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def shifted(store, tmp_path_factory):
+    """The same as seen by an instrument that is 25 K too warm."""
+    other = tmp_path_factory.mktemp("shifted") / "shifted.zarr"
+    shutil.copytree(store, other)
+    for piece in list_pieces(other):
+        path = piece.path / "tb" / "zarr.json"
+        facts = json.loads(path.read_text())
+        facts["attributes"]["add_offset"] += 25.0
+        path.write_text(json.dumps(facts))
+    moved = open_store(other).tb.mean() - open_store(store).tb.mean()
+    assert float(moved) == pytest.approx(25, abs=0.1)
+    return other
+
+
 def on(*stores, preset="archive", **changes):
     usual = {
         "config": SMALL,
@@ -86,7 +102,7 @@ def run(store, tmp_path_factory):
 
 
 def judged(run):
-    return judged_loss(run.result(), run._held_out())
+    return judged_loss(run.result(), run.inputs.held_out())
 
 
 def command(*words):
@@ -204,20 +220,19 @@ def test_squares_hold_known_pixels_and_weigh_as_nature_does():
     assert sums[1] / count == pytest.approx(float(np.nanmean(rain)), rel=0.04)
 
 
-def test_the_share_of_simulated_batches_is_as_asked(store, run):
+def test_the_share_of_simulated_batches_is_as_asked(run):
     other = np.zeros((40, SIZE, SIZE), np.float32)
     shard = Shard(np.zeros((*other.shape, 5), "f2"), other, other.astype("f2"), other.astype("f2"))
-    half = Run(run.folder.parent / "half", on(store, simulated=0.4))
-    sources = half._sources({"MHS": shard}, run._archives("train"))
+    archives = run.inputs.archives("train")
+    sources = Learned({"MHS": shard}, archives, 0.4).sources()
     channels = {s: get_sensor(s).channels for s in ("GMI", "MHS")}
     drawn = [draw_batch(sources, channels, 1, (0, k)).sensor for k in range(400)]
     assert drawn.count("MHS") / 400 == pytest.approx(0.4, abs=0.08)
-    assert [s.sensor for s in half._sources({}, run._archives("train"))] == ["GMI"]
-    assert simulated_sources({}) == []
+    assert [s.sensor for s in Learned({}, archives, 0.0).sources()] == ["GMI"]
 
 
 def test_observations_get_little_noise_and_none_of_the_errors_of_simulations(run, monkeypatch):
-    (archive,) = run._archives("train")
+    (archive,) = run.inputs.archives("train")
     real = archive.source(1.0)
     made = dataclasses.replace(real, simulated=True)
     monkeypatch.setattr("xrain.training.batches.add_errors", lambda _, tb, channels: tb + 1000.0)
@@ -256,7 +271,7 @@ def test_cards_say_what_was_learned_from(run):
     assert "simulated swaths" not in card.limits[0]
     assert "2ADPR V07, 2 simulated granules of 2019-03-01 to 2019-03-02" in card.limits[0]
     assert "simulated" not in card.scores
-    rain = np.concatenate([a.shard.rain.ravel() for a in run._archives("train")])
+    rain = np.concatenate([a.shard.rain.ravel() for a in run.inputs.archives("train")])
     rain = rain[np.isfinite(rain)]
     assert card.event_frequency == pytest.approx((rain >= SMALL.edges[0]).mean(), abs=0.02)
     assert retrieve(fake_swath("gmi", 20, 15), models / "gmi-unet-1").surface_precip.notnull().all()
@@ -272,19 +287,23 @@ def test_an_interrupted_run_ends_like_a_whole_one(run, store, tmp_path, monkeypa
         torch.testing.assert_close(again.result().state_dict()[key], value, atol=1e-6, rtol=1e-5)
 
 
-def test_the_command_begins_with_a_model_and_says_what_the_store_brought(run, store, tmp_path):
-    words = ["--data", store, "--init", run.folder / "models" / "gmi-unet-1", "--version", 2]
-    words += ["--simulated", 0, "--steps", 20, "-o", tmp_path / "tuned"]
+def test_the_command_begins_with_a_model_and_says_what_the_store_brought(run, shifted, tmp_path):
+    words = ["--data", shifted, "--init", run.folder / "models" / "gmi-unet-1"]
+    words += ["--simulated", 0, "--steps", 40, "-o", tmp_path / "tuned", "--version", 2]
     found = command(*words)
     assert found.exit_code == 0, found.output
     kept = load_model(tmp_path / "tuned" / "models" / "gmi-unet-2").card
-    scores = kept.scores["real"]["GMI"]["gmi-dpr.zarr"]
-    piece = list_pieces(store, "test")[0]
+    scores = kept.scores["real"]["GMI"]["shifted.zarr"]
+    piece = list_pieces(shifted, "test")[0]
     wanted = {"correlation", "rmse", "mae", "relative_bias", "coverage90", "pod", "far", "csi"}
     for state in ("before", "after"):
         assert scores[state]["all"]["n"] == piece.facts["matched_pixels"]
         assert {*scores[state]["all"]} >= wanted | {"hss"}
     assert scores["before"] != scores["after"]
+    path = tmp_path / "tuned" / "models" / "gmi-unet-2"
+    told = CliRunner().invoke(app, ["score", str(shifted), "-m", str(path), "--json"])
+    again = json.loads(told.stdout)["all"]
+    assert again["rmse"] == pytest.approx(scores["after"]["all"]["rmse"], abs=2e-3)
     assert "gmi-unet@1" in kept.training["before"]
     whole = load_model(tmp_path / "tuned" / "models" / "constellation-unet-2").card
     assert whole.scores["real"]["GMI"] == kept.scores["real"]["GMI"]
@@ -294,21 +313,22 @@ def test_the_command_begins_with_a_model_and_says_what_the_store_brought(run, st
     assert check_package(tmp_path / "package") == ["mine@2"]
 
 
-def test_a_frozen_trunk_stays_and_the_rest_learns_a_shifted_sensor(run, store, tmp_path):
-    shifted = tmp_path / "shifted.zarr"
-    shutil.copytree(store, shifted)
-    for piece in list_pieces(shifted):
-        path = piece.path / "tb" / "zarr.json"
-        facts = json.loads(path.read_text())
-        facts["attributes"]["add_offset"] += 25.0
-        path.write_text(json.dumps(facts))
-    moved = open_store(shifted).tb.mean() - open_store(store).tb.mean()
-    assert float(moved) == pytest.approx(25, abs=0.1)
+def test_what_is_no_better_than_its_beginning_is_not_kept(run, store, tmp_path):
+    spoilt = Run(tmp_path, on(store, rate=3.0, steps=20))
+    before = run.result().state_dict()
+    spoilt.start_from(before)
+    assert spoilt.train()
+    assert spoilt.best["step"] == 0
+    for key, value in spoilt.result().state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_a_frozen_trunk_stays_and_the_rest_learns_a_shifted_sensor(run, shifted, tmp_path):
     chosen = on(shifted, freeze="trunk")
     before = run.result().state_dict()
     tuned = Run(tmp_path / "tuned", chosen)
     tuned.start_from(before)
-    start = judged_loss(tuned._mean_network(), tuned._held_out())
+    start = judged_loss(tuned._mean_network(), tuned.inputs.held_out())
     assert tuned.train()
     assert judged(tuned) < start
     after = tuned.result().state_dict()
