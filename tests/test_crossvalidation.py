@@ -37,7 +37,7 @@ def write(path, seed, **labels):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    chosen = settings("tiny", ("GMI",), steps=2, size=16)
+    chosen = settings("tiny", ("GMI",), pixel_steps=2, steps=2, size=16)
     run = Run(folder, chosen, cache=folder / "samples")
     assert run.train()
     run.publish()
@@ -51,7 +51,7 @@ def test_the_gain_on_days_kept_apart_stands_on_the_card(base, tmp_path):
     model = base / "models" / "gmi-unet-1"
     words = ["train", "-o", str(tmp_path / "tuned"), "--preset", "tiny", "--sensors", "GMI"]
     words += ["--finetune", str(model), "--data", rain, "--data", phase, "--folds", "2"]
-    words += ["--steps", "2", "--version", "2"]
+    words += ["--pixel-steps", "2", "--steps", "2", "--version", "2"]
     found = CliRunner().invoke(app, words, catch_exceptions=False)
     assert found.exit_code == 0, found.output
     kept = json.loads((tmp_path / "tuned" / "crossvalidation.json").read_text())
@@ -73,7 +73,7 @@ def test_the_gain_on_days_kept_apart_stands_on_the_card(base, tmp_path):
 def _fold(tmp_path, model, rain, phase, fold):
     config = load_model(model).network.config
     facts = {"config": config, "matchups": (rain, phase), "fold": fold, "folds": 2, "seed": 1}
-    return settings("tiny", ("GMI",), steps=2, **facts)
+    return settings("tiny", ("GMI",), pixel_steps=2, steps=0, **facts)
 
 
 @pytest.mark.parametrize(

@@ -365,7 +365,7 @@ def bench_training(path: Path) -> list[Figure]:
     from xrain.training.settings import settings
 
     store, count = store_of_copies(path, path.with_name("copies.zarr"), 20), 30
-    chosen = settings("archive", ("GMI",), stores=(str(store),), simulated=0.0)
+    chosen = settings("archive", ("GMI",), stores=(str(store),), simulated=0.0, pixel_steps=0)
     run = Run(path.with_name("run"), chosen)
     batches = run.batches(run.inputs.learned().sources())
     run.advance(next(batches))

@@ -51,6 +51,8 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Fine-tune once per fold, and judge each result on the days that it never saw.
 
+    Matched pixels have no neighbours, so only the branch for single pixels is trained.
+
     Parameters
     ----------
     folder : Path
@@ -78,7 +80,7 @@ def cross_validate(
     before: dict[tuple[str, str], list[Any]] = {case: [] for case in cases}
     after: dict[tuple[str, str], list[Any]] = {case: [] for case in cases}
     for fold in range(chosen.folds):
-        run = Run(folder / f"fold-{fold}", replace(chosen, fold=fold), device, cache)
+        run = Run(folder / f"fold-{fold}", replace(chosen, fold=fold, steps=0), device, cache)
         run.start_from(dict(base.network.state_dict()))
         run.train(report)
         tuned = Model(base.card, run.result())

@@ -254,15 +254,15 @@ def _known_network(config: UNetConfig) -> ConstellationUNet:
     """Network without context: its two features are the positive and the negative part of z."""
     import torch
 
-    from xrain.models.unet import ConstellationUNet
+    from xrain.models.unet import ACCENT, ConstellationUNet
 
     network = ConstellationUNet(config).eval().requires_grad_(False)
     weights = dict(network.named_parameters())
     for tensor in weights.values():
         tensor.zero_()
     halves = torch.tensor([1.0, -1.0])
-    own = weights["maker.4.bias"][18 * config.widths[0] :].view(-1, config.pixel)
-    own[0] = halves * math.sqrt(13 * len(own) / 2)
+    own = weights["own_maker.4.bias"].view(2, config.pixel)
+    own[0] = halves * math.sqrt(13) / ACCENT
     weights["trunk.pixel_head.weight"][2] = halves
     return network
 

@@ -17,7 +17,6 @@ from xrain.models.unet import (
     ConstellationUNet,
     class_rates,
     describe,
-    expand,
     load_network,
     neighbours,
     stack_planes,
@@ -67,16 +66,15 @@ def positive(config: UNetConfig) -> ConstellationUNet:
 def test_the_network_looks_exactly_as_far_as_its_reach(config, axis):
     channels = get_sensor("MHS").channels
     network = positive(config).double()
-    network.maker.float()
     size = [1, 2 * (len(channels) + len(AUXILIARY)), config.stride, config.stride]
     size[axis] = 2 * config.halo + 3 * config.stride
     kernel = torch.rand(config.widths[0], size[1], 3, 3).double()
-    pixel = torch.rand(config.pixel, expand(torch.zeros(size[1])).numel()).double()
+    pixel = torch.rand(config.pixel, size[1]).double()
     farthest = 0
     for at in range(config.halo, config.halo + config.stride):
         planes = torch.rand(size, dtype=torch.float64, requires_grad=True)
         first = torch.nn.functional.conv2d(planes, kernel, padding=1)
-        own = torch.nn.functional.linear(expand(planes.permute(0, 2, 3, 1)), pixel)
+        own = torch.nn.functional.linear(planes.permute(0, 2, 3, 1), pixel)
         answer = network.trunk(first, own, neighbours(planes))[0].select(axis, at).sum()
         (slope,) = torch.autograd.grad(answer, planes)
         seen = torch.nonzero(slope.abs().amax(dim=[d for d in range(4) if d != axis]))

@@ -24,7 +24,7 @@ from xrain.sensors import get_sensor
 from xrain.simulate.granule import radar_path, truth_path
 from xrain.testing import fake_swath
 from xrain.training.archive import open_archive
-from xrain.training.batches import Source, draw_batch, tally
+from xrain.training.batches import Source, draw_batch, draw_pixels, tally
 from xrain.training.export import publish
 from xrain.training.fit import Run
 from xrain.training.inputs import Learned
@@ -56,6 +56,8 @@ def on(*stores, preset="archive", **changes):
     usual = {
         "config": SMALL,
         "simulated": 0.0,
+        "pixel_steps": 30,
+        "pixel_rate": 1e-2,
         "steps": 60,
         "batch": 2,
         "judge_every": 10,
@@ -192,6 +194,27 @@ def test_squares_hold_known_pixels_and_weigh_as_nature_does():
     assert sums[1] / count == pytest.approx(float(np.nanmean(rain)), rel=0.04)
 
 
+def test_lone_pixels_stand_for_all_that_are_known():
+    rng = np.random.default_rng(3)
+    rain = np.where(rng.random((6, 16, 16)) < 0.3, rng.gamma(0.3, 3.0, (6, 16, 16)), 0.0)
+    rain[:, :, 9:] = np.nan
+    rain[2] *= 0.0
+    rain = rain.astype(np.float32)
+    tb = np.full((*rain.shape, 5), 250, np.float16)
+    source = Source(
+        "MHS", Shard(tb, rain, *[rain.astype("f2")] * 2), *tally(rain), 1.0, simulated=False
+    )
+    channels = {"MHS": get_sensor("MHS").channels}
+    drawn = [draw_pixels([source], channels, 512, (1, step)) for step in range(60)]
+    for batch in drawn:
+        assert float(batch.weight.sum()) == pytest.approx(1, abs=1e-4)
+        assert float((batch.rain >= 0.1).float().mean()) == 0.5
+        lost = (batch.planes[:, 7:12] == 0).any(1).float().mean()
+        assert 0.1 < float(lost) < 0.4
+    means = [float((b.weight * b.rain).sum()) for b in drawn]
+    assert np.mean(means) == pytest.approx(float(np.nanmean(rain)), rel=0.05)
+
+
 def test_the_share_of_simulated_batches_is_as_asked(run):
     other = np.zeros((40, 16, 16), np.float32)
     shard = Shard(np.zeros((*other.shape, 5), "f2"), other, other.astype("f2"), other.astype("f2"))
@@ -207,12 +230,15 @@ def test_observations_get_little_noise_and_none_of_the_errors_of_simulations(run
     (archive,) = run.inputs.archives("train")
     real = archive.source(1.0)
     made = dataclasses.replace(real, simulated=True)
-    monkeypatch.setattr("xrain.training.batches.add_errors", lambda _, tb, channels: tb + 1000.0)
+    monkeypatch.setattr(
+        "xrain.training.batches.add_errors", lambda _, tb, simulated: tb + 1000.0 * simulated
+    )
 
     def highest(source):
         return float(draw_batch([source], run.channels, 2, (0, 0)).planes.max())
 
     assert highest(real) < 5 < 20 < highest(made)
+    monkeypatch.undo()
     noisy = draw_batch([real], run.channels, 2, (0, 0)).planes
     monkeypatch.setattr("xrain.training.batches.REAL_NOISE", 0.0)
     added = 40 * (noisy - draw_batch([real], run.channels, 2, (0, 0)).planes)
@@ -277,7 +303,18 @@ def test_an_interrupted_run_ends_like_a_whole_one(run, store, tmp_path, monkeypa
 
 def test_the_command_begins_with_a_model_and_says_what_the_store_brought(run, shifted, tmp_path):
     words = ["--data", shifted, "--init", run.folder / "models" / "gmi-unet-1"]
-    words += ["--simulated", 0, "--steps", 40, "-o", tmp_path / "tuned", "--version", 2]
+    words += [
+        "--simulated",
+        0,
+        "--pixel-steps",
+        20,
+        "--steps",
+        40,
+        "-o",
+        tmp_path / "tuned",
+        "--version",
+        2,
+    ]
     found = command(*words)
     assert found.exit_code == 0, found.output
     kept = load_model(tmp_path / "tuned" / "models" / "gmi-unet-2").card
@@ -302,7 +339,7 @@ def test_the_command_begins_with_a_model_and_says_what_the_store_brought(run, sh
 
 
 def test_what_is_no_better_than_its_beginning_is_not_kept(run, store, tmp_path):
-    spoilt = Run(tmp_path, on(store, rate=3.0, steps=20))
+    spoilt = Run(tmp_path, on(store, rate=3.0, pixel_rate=3.0, steps=20))
     before = run.result().state_dict()
     spoilt.start_from(before)
     assert spoilt.train()
@@ -332,7 +369,8 @@ def test_drain_learns_from_a_store(store, tmp_path):
     assert (card.name, len(card.channels)) == ("gmi-drain", 4)
     rain = retrieve(fake_swath("gmi", 20, 15), tmp_path / "models" / "gmi-drain-1")
     assert (rain.surface_precip_quantile.diff("quantile") >= 0).all()
-    found = command("--preset", "drain", "--data", store, "--simulated", 0, "--steps", 1,
+    found = command("--preset", "drain", "--data", store, "--simulated", 0,
+                    "--pixel-steps", 1, "--steps", 1,
                     "--init", tmp_path / "models" / "gmi-drain-1", "-o", tmp_path / "again",
                     "--version", 2)  # fmt: skip
     assert found.exit_code == 0, found.output
@@ -346,7 +384,8 @@ def test_two_sensors_learn_together(store, run, granules, cutting, tmp_path):
     truth = [truth_path(f) for f in files]
     collocate(files, truth, other, cutting | {"size": 24}, workers=1)
     base = run.folder / "models" / "gmi-unet-1"
-    found = command("--data", store, "--data", other, "--simulated", 0, "--steps", 4,
+    found = command("--data", store, "--data", other, "--simulated", 0,
+                    "--pixel-steps", 4, "--steps", 4,
                     "--init", base, "-o", tmp_path / "both")  # fmt: skip
     assert found.exit_code == 0, found.output
     names = [line.split("@")[0] for line in found.stdout.splitlines()]

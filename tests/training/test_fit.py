@@ -33,7 +33,9 @@ SMALL = UNetConfig(widths=(8, 12, 16), hidden=16, pixel=16, pixel_blocks=1)
 
 
 def small(**changes):
-    return settings("tiny", SENSORS, config=SMALL, size=16, **{"steps": 8} | changes)
+    return settings(
+        "tiny", SENSORS, config=SMALL, size=16, **{"pixel_steps": 4, "steps": 8} | changes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_an_interrupted_run_ends_like_a_whole_one(run, cache, tmp_path, monkeypa
     monkeypatch.setattr("xrain.training.fit.SAVE_EVERY", 3)
     assert not Run(tmp_path, run.settings, cache=cache).train(stop_after=0.0)
     again = Run(tmp_path, run.settings, cache=cache)
-    assert 0 < again.step < 8
+    assert 0 < again.step < 12
     assert again.train()
     for key, value in run.result().state_dict().items():
         torch.testing.assert_close(again.result().state_dict()[key], value, atol=1e-6, rtol=1e-5)
@@ -111,8 +113,8 @@ def test_the_best_weights_are_kept_and_a_run_ends_when_nothing_gets_better(
     monkeypatch.setattr("xrain.training.fit.judged_loss", lambda *_: next(losses))
     run = Run(tmp_path, small(steps=40, judge_every=2), cache=cache)
     assert run.train()
-    assert run.step == 8
-    assert run.best == {"step": 4, "held_out": 2.0}
+    assert run.step == 12
+    assert run.best == {"step": 8, "held_out": 2.0}
     assert any(not torch.equal(v, run.mean[k]) for k, v in run.result().state_dict().items())
     assert Run(tmp_path, small(steps=40, judge_every=2), cache=cache).best == run.best
 
@@ -147,7 +149,7 @@ def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
     plain = Run(tmp_path / "plain", small(steps=2), cache=cache)
     plain.start_from(run.result().state_dict())
     assert plain.train()
-    assert mixed.best["step"] == 2
+    assert mixed.best["step"] == 6
     after = mixed.network.state_dict()
     assert any(not torch.equal(v, after[k]) for k, v in plain.network.state_dict().items())
 
@@ -158,7 +160,7 @@ def test_a_store_is_mixed_in_and_judges(run, cache, store, tmp_path):
     assert mixed.train()
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = {f["step"]: f["held_out"] for f in log if "held_out" in f}
-    assert [*losses] == [0, 4, 8]
+    assert [*losses] == [0, 8, 12]
     assert judged_loss(mixed.result(), mixed.inputs.held_out()) == pytest.approx(
         min(losses.values())
     )
@@ -171,14 +173,18 @@ def test_a_store_is_mixed_in_and_judges(run, cache, store, tmp_path):
     assert "DPR" in card.limits[0]
 
 
-def test_with_real_pixels_the_last_weights_are_kept(cache, tmp_path, monkeypatch):
-    losses = iter([1.0, 2.0])
-    monkeypatch.setattr("xrain.training.fit.judged_loss", lambda *_: next(losses))
-    run = Run(tmp_path, small(matchups=("real.nc",)), cache=cache)
-    for step in (1, 2):
-        run.step = step
-        run._judge([], None)
-    assert run.best == {"step": 2, "held_out": 2.0}
+def test_the_branch_for_single_pixels_learns_first_and_then_stays(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("xrain.training.fit.SAVE_EVERY", 4)
+    run = Run(tmp_path, small(), cache=cache)
+    start = {k: v.clone() for k, v in run.network.state_dict().items()}
+    assert not run.train(stop_after=0.0)
+    assert run.step == 4
+    middle = {k: v.clone() for k, v in run.mean.items()}
+    for key, value in middle.items():
+        assert torch.equal(value, start[key]) != key.startswith(("own_", "trunk.pixel")), key
+    assert run.train()
+    for key, value in run.network.state_dict().items():
+        assert torch.equal(value, middle[key]) == key.startswith(("own_", "trunk.pixel")), key
 
 
 def test_unknown_preset_and_sensor():
@@ -211,7 +217,11 @@ def test_published_models_load_and_retrieve(run):
 def test_a_drain_gives_quantiles_of_four_channels(cache, tmp_path):
     config = UNetConfig((8, 12), hidden=16, pixel=16, pixel_blocks=1, levels=(0.1, 0.5, 0.9))
     plan = {"size": 16, "shards": 1, "held_out": 1, "per_shard": 4}
-    run = Run(tmp_path, settings("drain", SENSORS, config=config, steps=8, **plan), cache=cache)
+    run = Run(
+        tmp_path,
+        settings("drain", SENSORS, config=config, pixel_steps=4, steps=8, **plan),
+        cache=cache,
+    )
     assert run.train()
     (card,) = run.publish()
     assert (card.name, card.sensor) == ("gmi-drain", "GMI")

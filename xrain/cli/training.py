@@ -59,13 +59,21 @@ def train(
     folds: Annotated[
         int, typer.Option(help="Judge what the real pixels teach on days kept apart, so often.")
     ] = 0,
+    rain: Annotated[
+        Files, typer.Option(help="Radar composites whose rain a third of the samples have.")
+    ] = None,
     radar: Annotated[
         Files, typer.Option(help="Radar composites whose rain the held-out swaths have.")
     ] = None,
     shards: Annotated[
         int | None, typer.Option(help="Sixteens of simulated patches of each instrument.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    pixel_steps: Annotated[
+        int | None, typer.Option(help="Steps of the branch for single pixels.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps thereafter, of the branch for neighbours.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Source of chance.")] = 1,
     version: Annotated[int, typer.Option(help="Version of the finished models.")] = 1,
     device: Annotated[
@@ -105,9 +113,11 @@ def train(
             "seed": seed,
             "matchups": tables,
             "stores": stores,
+            "rain": tuple(str(p) for p in rain or ()),
             "radar": tuple(str(p) for p in radar or ()),
         }
-        given = {"shards": shards, "steps": steps, "simulated": simulated, "freeze": freeze}
+        given = {"shards": shards, "pixel_steps": pixel_steps, "steps": steps,
+                 "simulated": simulated, "freeze": freeze}  # fmt: skip
         changes |= {k: v for k, v in given.items() if v is not None}
         job = _Job(out, names, preset, changes, init, folds, version, device, cache, stop_after)
         made = _network(job)
@@ -221,8 +231,8 @@ def _gain(job: _Job, chosen: Any, base: Any, device: str, cache: Path) -> dict[s
 
 def _watched(run: Run, stop_after: float | None) -> bool:
     """Train with a bar; say whether the run is complete."""
-    with progress(run.settings.steps) as bar:
-        task = bar.add_task("training", total=run.settings.steps)
+    with progress(run.settings.all_steps) as bar:
+        task = bar.add_task("training", total=run.settings.all_steps)
 
         def report(facts: dict[str, Any]) -> None:
             done = facts.get("step", facts.get("samples"))

@@ -15,6 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+DROPOUT = 0.3
+"""Share of features that the branch for single pixels forgets while it learns: of real pixels
+there are few."""
+
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -44,8 +48,8 @@ class UNetConfig:
     blocks: int = 1
     edges: tuple[float, ...] = tuple(float(x) for x in np.geomspace(0.05, 150.0, 32))
     hidden: int = 64
-    pixel: int = 64
-    pixel_blocks: int = 2
+    pixel: int = 128
+    pixel_blocks: int = 1
     levels: tuple[float, ...] = ()
 
     @classmethod
@@ -132,19 +136,20 @@ class Block(nn.Module):
 
 
 class PixelBlock(nn.Module):
-    """Two layers around a residual, the same for every pixel; begins as the identity."""
+    """Two layers around a residual, the same for every pixel; begins near the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.first = nn.Linear(width, 2 * width)
-        self.second = nn.Linear(2 * width, width)
+        self.first = nn.Linear(width, width)
+        self.drop = nn.Dropout(DROPOUT)
+        self.second = nn.Linear(width, width)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.normal_(self.second.weight, std=1e-2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine features (..., width)."""
-        y = nn.functional.relu(self.first(self.norm(x)), inplace=True)
+        y = self.drop(nn.functional.silu(self.first(self.norm(x))))
         out: Tensor = self.second(y).add_(x)
         return out
 

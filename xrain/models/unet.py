@@ -32,11 +32,9 @@ AUXILIARY = ("incidence", "land")
 TB_OFFSET, TB_SCALE = 230.0, 40.0
 """Brightness temperatures enter as (K − 230) / 40, so that they are of order one."""
 
-WAVES = (1.5, 3.0, 6.0)
-"""Wave numbers by which a scaled value enters the branch for single pixels as sine and cosine
-too: differences of a few kelvin then weigh as much as those of a hundred."""
-
-_FEATURES = 2 + 2 * len(WAVES)
+ACCENT = 3.0
+"""Factor by which values enter the branch for single pixels more strongly than the other: a few
+kelvin between V and H matter there."""
 
 _CENTRES = (6.925, 10.65, 18.7, 22.8, 31.4, 36.6, 53.0, 89.0, 118.75, 150.0, 166.0, 183.31)
 _RBF_WIDTH = 0.12
@@ -81,12 +79,18 @@ def neighbours(planes: Tensor) -> Tensor:
     return ((mean * area - seen) / (area - 1)).permute(0, 2, 3, 1)
 
 
-def expand(planes: Tensor) -> Tensor:
-    """Features of pixels by themselves: values, their waves and masks, (..., features)."""
-    count = planes.shape[-1] // 2
-    values, masks = planes[..., :count], planes[..., count:]
-    waves = [wave(k * values) * masks for k in WAVES for wave in (torch.sin, torch.cos)]
-    return torch.cat([values, *waves, masks], dim=-1)
+def _kernel_maker(hidden: int, count: int) -> nn.Sequential:
+    """Perceptron from a channel's description to so many numbers of its kernels."""
+    out = nn.Sequential(
+        nn.Linear(_DESCRIPTION, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, count),
+    )
+    # Features of order one at the start: the residual blocks would drown smaller ones.
+    nn.init.normal_(out[-1].weight, std=0.7)  # type: ignore[arg-type]
+    return out
 
 
 class ConstellationUNet(nn.Module):
@@ -102,35 +106,30 @@ class ConstellationUNet(nn.Module):
         super().__init__()
         self.config = config
         width, pixel = config.widths[0], config.pixel
-        self.maker = nn.Sequential(
-            nn.Linear(_DESCRIPTION, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, 2 * 9 * width + _FEATURES * pixel),
-        )
-        # Features of order one at the start: the residual blocks would drown smaller ones.
-        nn.init.normal_(self.maker[-1].weight, std=0.7)  # type: ignore[arg-type]
+        self.maker = _kernel_maker(config.hidden, 2 * 9 * width)
+        self.own_maker = _kernel_maker(config.hidden, 2 * pixel)
         self.auxiliary = nn.Parameter(torch.zeros(width, 2 * len(AUXILIARY), 3, 3))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.own_auxiliary = nn.Parameter(torch.zeros(pixel, _FEATURES, len(AUXILIARY)))
+        self.own_auxiliary = nn.Parameter(torch.zeros(pixel, 2, len(AUXILIARY)))
         self.own_bias = nn.Parameter(torch.zeros(pixel))
         self.trunk = Trunk(config)
 
-    def kernels(self, description: Tensor) -> tuple[Tensor, Tensor]:
-        """First kernels for channels described by (channel, features).
+    def near_kernel(self, description: Tensor) -> Tensor:
+        """First kernel of the neighbourhood for channels described by (channel, features).
 
-        Returns tensors (width, 2 × (channels + auxiliaries), 3, 3) for the neighbourhood, values
-        first, then masks, and (pixel width, features) for what :func:`expand` makes of a pixel.
+        Returns a tensor (width, 2 × (channels + auxiliaries), 3, 3), values first, then masks.
         """
         channels, width = description.shape[0], self.config.widths[0]
-        made = self.maker(description)
-        near = made[:, : 18 * width].reshape(channels, 2, width, 3, 3) / math.sqrt(9 * 13)
+        made = self.maker(description).reshape(channels, 2, width, 3, 3) / math.sqrt(9 * 13)
         extra = self.auxiliary.view(width, 2, len(AUXILIARY), 3, 3)
-        near = torch.cat([near.permute(2, 1, 0, 3, 4), extra], dim=2)
-        own = made[:, 18 * width :].view(channels, _FEATURES, -1) / math.sqrt(13 * _FEATURES / 2)
-        own = torch.cat([own.permute(2, 1, 0), self.own_auxiliary], dim=2)
-        return near.reshape(width, -1, 3, 3), own.reshape(own.shape[0], -1)
+        return torch.cat([made.permute(2, 1, 0, 3, 4), extra], dim=2).reshape(width, -1, 3, 3)
+
+    def own_kernel(self, description: Tensor) -> Tensor:
+        """First kernel of the pixels alone, (pixel width, 2 × (channels + auxiliaries))."""
+        channels, width = description.shape[0], self.config.pixel
+        made = self.own_maker(description).view(channels, 2, width) / math.sqrt(13)
+        values, masks = torch.cat([made.permute(2, 1, 0), self.own_auxiliary], dim=2).unbind(1)
+        return torch.cat([ACCENT * values, masks], dim=1)
 
     def forward(self, planes: Tensor, description: Tensor) -> Tensor:
         """Class logits (batch, class, row, column).
@@ -146,23 +145,24 @@ class ConstellationUNet(nn.Module):
 
     def branches(self, planes: Tensor, description: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (batch, class, row, column) with neighbours, and of the pixels alone."""
-        near, own = self.kernels(description)
+        own = self.own_kernel(description)
         out: tuple[Tensor, Tensor] = self.trunk(
-            nn.functional.conv2d(planes, near, self.bias, padding=1),
-            nn.functional.linear(expand(planes.permute(0, 2, 3, 1)), own, self.own_bias),
+            nn.functional.conv2d(planes, self.near_kernel(description), self.bias, padding=1),
+            nn.functional.linear(planes.permute(0, 2, 3, 1), own, self.own_bias),
             neighbours(planes),
         )
         return out
 
     def alone(self, planes: Tensor, description: Tensor) -> Tensor:
         """Class logits (pixel, class) of lone pixels, from planes (pixel, plane)."""
-        own = nn.functional.linear(expand(planes), self.kernels(description)[1], self.own_bias)
+        own = nn.functional.linear(planes, self.own_kernel(description), self.own_bias)
         return self.trunk.alone(own)[1]
 
     def fold(self, channels: Sequence[Channel]) -> FoldedUNet:
         """Fix the channel list: the kernels become ordinary layers."""
         with torch.no_grad():
-            near, own = self.kernels(describe(channels).to(self.bias))
+            description = describe(channels).to(self.bias)
+            near, own = self.near_kernel(description), self.own_kernel(description)
         return FoldedUNet(self, near, own)
 
 
@@ -182,7 +182,7 @@ class FoldedUNet(Classifier):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Run the trunk on the planes of :func:`stack_planes`: (batch, output, row, column)."""
-        own = self.own(expand(planes.permute(0, 2, 3, 1)))
+        own = self.own(planes.permute(0, 2, 3, 1))
         out: Tensor = self.trunk(self.stem(planes), own, neighbours(planes))[0]
         return out
 
@@ -190,7 +190,7 @@ class FoldedUNet(Classifier):
         """Run the network on an image; it cannot tell what is strange to it."""
         planes = stack_planes(tb, incidence, land)
         if planes.shape[2:] == (1, 1):
-            out = self.trunk.alone(self.own(expand(planes.permute(0, 2, 3, 1))))[1]
+            out = self.trunk.alone(self.own(planes.permute(0, 2, 3, 1)))[1]
         else:
             out = self(planes).permute(0, 2, 3, 1)
         if self.config.levels:

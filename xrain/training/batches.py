@@ -26,14 +26,21 @@ few large ones what its surroundings add."""
 LEAST_WETNESS = 0.1
 """Added to the raining share of a patch, this makes a known pixel's chance to be drawn."""
 
-MISFIT, NOISE = 4.0, 2.0
-"""Standard deviations in K of errors added to the channels: one that a training square shares,
-and one of each pixel. The simulator is no better than that: without them a network leans on fine
-agreements between channels that nature does not keep (lone real ocean pixels: correlation .53
-without, .58 with 3 and 2 K, .62 with 5 and 3 K after the same short training)."""
+MISFIT, NOISE = 2.5, 1.5
+"""Standard deviations in K of errors added to simulated channels: one that a training square
+shares, and one of each pixel. The simulator is no better than that."""
 
 REAL_NOISE = 1.0
 """Standard deviation in K of the noise added to observations, so that none is learned by heart."""
+
+GROUPS = 16
+"""Parts of a batch of lone pixels that lose channels together."""
+
+LOSING = 6
+"""How many of these parts lose any."""
+
+PATCHES = 64
+"""Patches from which a batch draws its lone pixels with rain, and as many without."""
 
 RAINING = 0.1
 """Rate in mm/h from which a pixel makes its patch be drawn more often."""
@@ -130,16 +137,12 @@ def draw_batch(
 ) -> Batch:
     """Draw the training batch that belongs to a seed and a step."""
     rng = np.random.default_rng(seed)
-    share = np.array([s.share for s in sources])
-    source = sources[rng.choice(len(sources), p=share / share.sum())]
+    source = _choose(rng, sources)
     squares, weight = _squares(rng, source, size)
     if rng.uniform() < 0.5:
         squares, weight = [x[:, :, ::-1] for x in squares], weight[:, :, ::-1]
     tb, rain, angle, land = squares
-    if source.simulated:
-        tb = add_errors(rng, tb, channels[source.sensor])
-    else:
-        tb = tb + REAL_NOISE * rng.standard_normal(tb.shape, np.float32)
+    tb = add_errors(rng, tb, source.simulated)
     lose_information(rng, tb, angle, land, channels[source.sensor])
     planes = stack_planes(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (tb, angle, land)))
     truth, counted = (torch.from_numpy(np.ascontiguousarray(x)) for x in (rain, weight))
@@ -147,11 +150,101 @@ def draw_batch(
 
 
 def add_errors(
-    rng: np.random.Generator, tb: npt.NDArray[np.float32], channels: Sequence[Channel]
+    rng: np.random.Generator, tb: npt.NDArray[np.float32], simulated: bool
 ) -> npt.NDArray[np.float32]:
-    """Add what the simulator gets wrong to its brightness temperatures, in K."""
-    shared = rng.normal(0.0, MISFIT, (len(tb), 1, 1, len(channels))).astype(np.float32)
+    """Add what the simulator gets wrong, or the little that blurs observations, in K.
+
+    The errors of brightness temperatures (square, …, channel) are partly shared by a square.
+    """
+    if not simulated:
+        return tb + REAL_NOISE * rng.standard_normal(tb.shape, np.float32)
+    shape = len(tb), *(1,) * (tb.ndim - 2), tb.shape[-1]
+    shared = rng.normal(0.0, MISFIT, shape).astype(np.float32)
     return tb + shared + NOISE * rng.standard_normal(tb.shape, np.float32)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Lone pixels of one sensor, half of them with rain if there is any.
+
+    Attributes
+    ----------
+    planes : Tensor, (pixel, plane)
+        Input of the network.
+    rain : Tensor, (pixel,)
+        True rate in mm/h.
+    weight : Tensor, (pixel,)
+        Makes the weighted sum of losses, on average, the mean loss of a known pixel of the source.
+    sensor : str
+        The instrument.
+    """
+
+    planes: Tensor
+    rain: Tensor
+    weight: Tensor
+    sensor: str
+
+
+def draw_pixels(
+    sources: Sequence[Source],
+    channels: Mapping[str, Sequence[Channel]],
+    size: int,
+    seed: tuple[int, int],
+) -> Pixels:
+    """Draw the lone pixels that belong to a seed and a step."""
+    rng = np.random.default_rng(seed)
+    source = _choose(rng, sources)
+    wet = source.known * source.wetness
+    kinds = [(wet, True), (source.known - wet, False)]
+    parts = [_pick(rng, source, w, rains, size // 2) for w, rains in kinds if w.sum() >= 1]
+    tb, rain, angle, land, weight = (np.concatenate(x) for x in zip(*parts, strict=True))
+    tb = add_errors(rng, tb, source.simulated)
+    order = rng.permutation(len(tb))
+    for group in np.array_split(order, GROUPS)[:LOSING]:
+        tb[np.ix_(group, ~keep_channels(rng, channels[source.sensor]))] = np.nan
+    for plane in (angle, land):
+        plane[rng.uniform(size=len(plane)) < 0.1] = np.nan
+    return Pixels(
+        pixel_planes(tb, angle, land),
+        torch.from_numpy(rain),
+        torch.from_numpy(weight),
+        source.sensor,
+    )
+
+
+def _pick(
+    rng: np.random.Generator,
+    source: Source,
+    count: npt.NDArray[np.float64],
+    rains: bool,
+    size: int,
+) -> list[npt.NDArray[np.float32]]:
+    """Draw pixels with rain, or without, of some patches, of which each has `count`."""
+    shard, chosen = source.shard, []
+    for patch in rng.choice(len(count), PATCHES, p=count / count.sum()):
+        rain = shard.rain[patch].ravel()
+        fits = np.flatnonzero(rain >= RAINING if rains else rain < RAINING)
+        chosen.append((patch, fits[rng.integers(0, len(fits), max(size // PATCHES, 1))]))
+    fields = (shard.tb, shard.rain, shard.incidence, shard.land)
+    out = [
+        np.concatenate([f[p].reshape(-1, *f.shape[3:])[k] for p, k in chosen]).astype(np.float32)
+        for f in fields
+    ]
+    share = count.sum() / source.known.sum()
+    return [*out, np.full(len(out[1]), share / len(out[1]), np.float32)]
+
+
+def pixel_planes(
+    tb: npt.NDArray[np.float32], angle: npt.NDArray[np.float32], land: npt.NDArray[np.float32]
+) -> Tensor:
+    """Input planes (pixel, plane) of lone pixels."""
+    arrays = (torch.from_numpy(x[:, None, None]) for x in (tb, angle, land))
+    return stack_planes(*arrays)[:, :, 0, 0]
+
+
+def _choose(rng: np.random.Generator, sources: Sequence[Source]) -> Source:
+    share = np.array([s.share for s in sources])
+    return sources[rng.choice(len(sources), p=share / share.sum())]
 
 
 def _squares(

@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from xrain.atomic import replacing
 from xrain.errors import InputError
 from xrain.models.card import ModelCard
+from xrain.models.quantiles import class_logits
 from xrain.models.store import Model
 from xrain.models.unet import ConstellationUNet, describe
 from xrain.training.archive import require_store
-from xrain.training.batches import Batch, Source, draw_batch
+from xrain.training.batches import Batch, Pixels, Source, draw_batch, draw_pixels
 from xrain.training.export import class_frequencies, publish
 from xrain.training.inputs import Inputs, Report
-from xrain.training.reality import Reality
+from xrain.training.reality import Reality, rate_loss
 from xrain.training.samples import Shard
 from xrain.training.settings import Settings
 from xrain.training.verify import Judged, judged_loss, pixel_loss, verify
@@ -41,10 +42,23 @@ PATIENCE = 6
 AHEAD = 2
 """Batches that are drawn while one is learned from."""
 
-REAL_BATCH = 1024
-"""Real pixels of each table in a step."""
+LONE_BATCH = 2048
+"""Lone pixels in a step of the branch for single pixels."""
+
+REAL_BATCH = 256
+"""Real matched pixels of each table in such a step."""
+
+LONE_BESIDE = 512
+"""Lone pixels beside these."""
+
+RATES = 0.5
+"""Weight of the rate's class on the condition that it rains, beside that of all classes. Most
+pixels are dry: without it the branch learns late how hard it rains."""
 
 BEST = "best.safetensors"
+
+OWN = ("own_", "trunk.pixel")
+"""How the names of the parameters begin that belong to the branch for single pixels."""
 
 
 class Run:
@@ -129,6 +143,8 @@ class Run:
             state.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        if self.step > self.settings.pixel_steps:
+            self._hold()
 
     def start_from(self, tensors: dict[str, Tensor]) -> None:
         """Begin with the weights of another network, unless the run is already under way."""
@@ -159,7 +175,7 @@ class Run:
         with contextlib.closing(self.batches(learned.sources())) as batches:
             while not self.complete:
                 losses.append(self.advance(next(batches), reality))
-                if self.step % self.settings.judge_every == 0 or self.step == self.settings.steps:
+                if self._due:
                     self._judge(held_out, report)
                 if self.step % SAVE_EVERY == 0 or self.complete:
                     self.seconds += time.monotonic() - begun
@@ -171,14 +187,20 @@ class Run:
                         break
         return self.complete
 
-    def batches(self, sources: list[Source]) -> Generator[Batch]:
+    def batches(self, sources: list[Source]) -> Generator[Batch | Pixels]:
         """Draw batches from the present step on, each while the one before is learned from."""
         s = self.settings
+        lone = LONE_BESIDE if s.matchups else LONE_BATCH
+
+        def draw(step: int) -> Batch | Pixels:
+            if step < s.pixel_steps:
+                return draw_pixels(sources, self.channels, lone, (s.seed, step))
+            return draw_batch(sources, self.channels, s.batch, (s.seed, step))
+
         with ThreadPoolExecutor(1) as reader:
-            coming: deque[Future[Batch]] = deque()
-            for step in range(self.step, s.steps):
-                job = (sources, self.channels, s.batch, (s.seed, step))
-                coming.append(reader.submit(draw_batch, *job))
+            coming: deque[Future[Batch | Pixels]] = deque()
+            for step in range(self.step, s.all_steps):
+                coming.append(reader.submit(draw, step))
                 if len(coming) > AHEAD:
                     yield coming.popleft().result()
             while coming:
@@ -187,20 +209,23 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether the last step is done, or nothing has become better for long."""
+        first, last = self.settings.pixel_steps, self.settings.all_steps
         judged = math.isfinite(self.best["held_out"])
-        waited = judged and self.step - self.best["step"] >= PATIENCE * self.settings.judge_every
-        return self.step >= self.settings.steps or waited
+        waiting = self.step - max(self.best["step"], first)
+        return self.step >= last or (judged and waiting >= PATIENCE * self.settings.judge_every)
+
+    @property
+    def _due(self) -> bool:
+        """Whether it is time to judge: not before the branch for single pixels is done."""
+        s = self.settings
+        beyond = self.step - s.pixel_steps
+        return self.step == s.all_steps or (beyond > 0 and beyond % s.judge_every == 0)
 
     def _judge(self, held_out: list[Judged], report: Report | None) -> None:
-        """Measure the running mean on held-out samples, and keep the best.
-
-        With real pixels the last is kept, unless stores judge it: what they correct, simulated
-        samples cannot judge.
-        """
+        """Measure the running mean on held-out samples, and keep the best."""
         loss = judged_loss(self._mean_network(), held_out)
         self._log({"step": self.step, "held_out": loss}, report)
-        blind = self.settings.matchups and not self.settings.stores
-        if loss < self.best["held_out"] or blind:
+        if loss < self.best["held_out"]:
             self.best = {"step": self.step, "held_out": loss}
             stored = {k: v.detach().cpu().contiguous() for k, v in self.mean.items()}
             with replacing(self.folder / BEST) as draft:
@@ -220,38 +245,71 @@ class Run:
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def _log(self, facts: dict[str, Any], report: Report | None) -> None:
-        facts |= {"of": self.settings.steps, "seconds": round(self.seconds)}
+        facts |= {"of": self.settings.all_steps, "seconds": round(self.seconds)}
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as stream:
             stream.write(json.dumps(facts) + "\n")
         if report is not None:
             report(facts)
 
-    def advance(self, batch: Batch, reality: Reality | None = None) -> float:
+    def advance(self, batch: Batch | Pixels, reality: Reality | None = None) -> float:
         """Take one step, on a batch and on real pixels if there are any; return the loss."""
         s = self.settings
+        if self.step == s.pixel_steps:
+            self._settle()
+        if isinstance(batch, Pixels):
+            done, steps, rate = self.step, s.pixel_steps, s.pixel_rate
+            with torch.random.fork_rng():  # what dropout forgets is told by the step
+                torch.manual_seed(s.seed * 1_000_000 + self.step)
+                loss = self._lone_loss(batch, reality)
+        else:
+            done, steps, rate = self.step - s.pixel_steps, s.steps, s.rate
+            loss = self._loss(batch)
         for group in self.optimiser.param_groups:
-            group["lr"] = s.rate * _schedule(self.step / s.steps)
-        loss = self._loss(batch)
-        if reality is not None:
-            loss = loss + reality.loss(self.network, REAL_BATCH, (s.seed, self.step, 1))
+            group["lr"] = rate * _schedule(done / steps)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        memory = min(s.average, self.step / (self.step + 10.0))
+        memory = min(s.average, (done + 1) / (done + 11.0))
         with torch.no_grad():
             for key, value in self.network.state_dict().items():
                 self.mean[key].lerp_(value, 1.0 - memory)
         return float(loss.detach())
 
+    def _settle(self) -> None:
+        """Fix the branch for single pixels at its running mean."""
+        self.network.load_state_dict(self.mean)
+        self._hold()
+
+    def _hold(self) -> None:
+        """Let the branch for single pixels neither learn nor forget."""
+        self.network.eval()
+        for name, parameter in self.network.named_parameters():
+            if name.startswith(OWN):
+                parameter.requires_grad_(False)
+
+    def _lone_loss(self, batch: Pixels, reality: Reality | None) -> Tensor:
+        """Loss of lone pixels, and of real ones if there are any."""
+        s = self.settings
+        channels = describe(self.channels[batch.sensor]).to(self.device)
+        output = self.network.alone(batch.planes.to(self.device), channels).float()
+        rain, weight = batch.rain.to(self.device), batch.weight.to(self.device)
+        loss = (pixel_loss(output, rain, s.config) * weight).sum()
+        if s.config.levels:
+            output = class_logits(output, s.config.levels, s.config.edges)
+        wet = np.where(batch.rain.numpy() >= s.config.edges[0], batch.rain.numpy(), np.nan)
+        loss = loss + RATES * rate_loss(output, wet, s.config.edges)
+        if reality is None:
+            return loss
+        return s.beside * loss + reality.loss(self.network, REAL_BATCH, (s.seed, self.step, 1))
+
     def _loss(self, batch: Batch) -> Tensor:
         channels = describe(self.channels[batch.sensor]).to(self.device)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            both = self.network.branches(batch.planes.to(self.device), channels)
+            output = self.network(batch.planes.to(self.device), channels)
         rain, weight = batch.rain.to(self.device), batch.weight.to(self.device)
-        parts = [pixel_loss(x.float(), rain, self.settings.config) for x in both]
-        return ((parts[0] + parts[1]) * weight).sum()
+        return (pixel_loss(output.float(), rain, self.settings.config) * weight).sum()
 
     def result(self) -> ConstellationUNet:
         """Return the network with the running mean of its weights that was judged best."""

@@ -17,16 +17,10 @@ from xrain.errors import InputError
 from xrain.io.matchups import PHASE, matched_days, open_matchups
 from xrain.land import land_fraction
 from xrain.models.quantiles import class_logits
-from xrain.models.unet import ConstellationUNet, describe, stack_planes
+from xrain.models.unet import ConstellationUNet, describe
 from xrain.sensors import Channel
 from xrain.sensors.describe import describe_channels, find_owner
-from xrain.training.batches import classes, keep_channels
-
-NOISE = 1.0
-"""Standard deviation in K of the noise added to real pixels, so that none is learned by heart."""
-
-GROUPS = 16
-"""Parts of a batch of real pixels that lose channels together."""
+from xrain.training.batches import GROUPS, LOSING, REAL_NOISE, classes, keep_channels, pixel_planes
 
 
 @dataclass(frozen=True)
@@ -159,14 +153,12 @@ def _log_odds(frequency: float) -> float:
 
 def _planes(pixels: RealPixels, rng: np.random.Generator) -> Tensor:
     """Input planes (pixel, plane) with noise and with losses of channels."""
-    tb = pixels.tb + rng.normal(0.0, NOISE, pixels.tb.shape).astype(np.float32)
-    for part in np.array_split(np.arange(len(tb)), GROUPS)[GROUPS // 3 :]:
+    tb = pixels.tb + rng.normal(0.0, REAL_NOISE, pixels.tb.shape).astype(np.float32)
+    for part in np.array_split(np.arange(len(tb)), GROUPS)[:LOSING]:
         tb[np.ix_(part, ~keep_channels(rng, pixels.channels))] = np.nan
     land = np.where(rng.uniform(size=len(tb)) < 0.1, np.float32(np.nan), pixels.land)
     angle = np.full(len(tb), pixels.channels[0].incidence_angle, np.float32)
-    arrays = (tb, angle, land.astype(np.float32))
-    planes = stack_planes(*(torch.from_numpy(x[:, None, None]) for x in arrays))
-    return planes[:, :, 0, 0]
+    return pixel_planes(tb, angle, land.astype(np.float32))
 
 
 def rate_loss(logits: Tensor, rate: npt.NDArray[np.float32], edges: Sequence[float]) -> Tensor:

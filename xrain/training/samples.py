@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -50,11 +51,6 @@ class Shard:
     incidence: npt.NDArray[np.float16]
     land: npt.NDArray[np.float16]
 
-    @functools.cached_property
-    def wetness(self) -> npt.NDArray[np.float64]:
-        """Share of each patch in which it rains at 0.1 mm/h and more."""
-        return np.asarray((self.rain >= 0.1).mean((1, 2)), np.float64)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -73,10 +69,12 @@ class Plan:
     per_shard : int
         Patches in one shard.
     physics : float
-        How far the simulator's parameters are moved about from shard to shard; see
+        How far the simulator's parameters are moved about from patch to patch; see
         :func:`xrain.simulate.perturb.perturbed`.
     radar : tuple of str
-        Files of radar composites to take the rain from; by default it is stochastic.
+        Files of radar composites to take rain from; by default all of it is stochastic.
+    radar_share : float
+        Share of the patches whose rain is that of the radar.
     """
 
     sensors: tuple[str, ...]
@@ -86,6 +84,7 @@ class Plan:
     per_shard: int = 16
     physics: float = 1.0
     radar: tuple[str, ...] = ()
+    radar_share: float = 1.0
 
     @property
     def numbers(self) -> list[tuple[str, int]]:
@@ -100,7 +99,10 @@ RICH = {"GMI": 3}
 
 def shard_path(folder: Path, plan: Plan, sensor: str, number: int) -> Path:
     """File of a shard."""
-    kind = "radar" if plan.radar else "storms"
+    kind = "storms"
+    if plan.radar:
+        names = ",".join(Path(p).name for p in plan.radar)
+        kind = f"radar{plan.radar_share:g}-{zlib.crc32(names.encode()):08x}"
     name = f"{sensor.lower()}-{kind}-{plan.size}-{plan.physics:g}-{plan.seed}-{number:04d}.npz"
     return folder / name
 
@@ -156,14 +158,14 @@ def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
     from xrain.simulate.perturb import perturbed
 
     sensor = get_sensor(name)
-    chance = np.random.default_rng((plan.seed, number, 7))
-    physics = perturbed(default_parameters(), chance, plan.physics)
-    model = ForwardModel(sensor.channels, parameters=physics)
-    first = number * plan.per_shard
-    patches = [
-        patch_at((plan.seed, first + k), sensor, plan.size, model, rain=_rain_source(plan.radar))
-        for k in range(plan.per_shard)
-    ]
+    patches = []
+    for k in range(number * plan.per_shard, (number + 1) * plan.per_shard):
+        chance = np.random.default_rng((plan.seed, k, 7))
+        physics = perturbed(default_parameters(), chance, plan.physics)
+        model = ForwardModel(sensor.channels, parameters=physics)
+        radar = plan.radar if chance.uniform() < plan.radar_share else ()
+        source = _rain_source(radar)
+        patches.append(patch_at((plan.seed, k), sensor, plan.size, model, rain=source))
     path = shard_path(folder, plan, name, number)
     with replacing(path) as draft, open(draft, "wb") as stream:
         np.savez(
@@ -177,7 +179,7 @@ def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
 
 @functools.cache
 def _rain_source(radar: tuple[str, ...]) -> RainSource:
-    """Where the rain of a plan comes from."""
+    """Where the rain of a patch comes from."""
     if not radar:
         return _mixed_rain
     from xrain.simulate.rain_maps import open_rain_maps, radar_source

@@ -10,6 +10,9 @@ from xrain.models.trunk import UNetConfig
 from xrain.sensors import Channel, get_sensor
 from xrain.training.samples import Plan
 
+RADAR_SHARE = 0.3
+"""Share of the samples to learn from whose rain is that of radar composites, if there are any."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -27,10 +30,14 @@ class Settings:
         Patches in one shard.
     size : int
         Scans and pixels of a patch.
+    pixel_steps : int
+        Steps, the first ones, in which the branch for single pixels learns from lone pixels. The
+        longer it learns from simulation alone, the more it trusts the simulator.
     steps, batch : int
-        Optimiser steps, and patches in each.
-    rate : float
-        Highest learning rate; it rises over the first twentieth and falls as a cosine.
+        Steps thereafter, and patches in each: the branch for neighbours learns to change the
+        results of the first, which is left as it is.
+    pixel_rate, rate : float
+        Highest learning rates; both rise over the first twentieth and fall as a cosine.
     decay : float
         Weight decay.
     average : float
@@ -38,9 +45,11 @@ class Settings:
     seed : int
         Source of chance.
     physics : float
-        How far the simulator's parameters are moved about; twice as far where it is judged.
+        How far the simulator's parameters are moved about; drawn anew where it is judged.
     radar : tuple of str
         Files of radar composites whose rain the held-out samples have; stochastic by default.
+    rain : tuple of str
+        Files of radar composites whose rain a third of the samples to learn from have.
     matchups : tuple of str
         Files of real matched pixels to learn from beside the simulated samples.
     fold, folds : int
@@ -49,6 +58,8 @@ class Settings:
         The only channels shown, by name; all by default.
     real, detection : float
         Weight of the real pixels' rates, and of whether it rained in them.
+    beside : float
+        Weight of the other lone pixels where there are real ones.
     stores : tuple of str
         Stores of collocated patches to learn from; their validation days judge the run.
     simulated : float
@@ -65,24 +76,33 @@ class Settings:
     held_out: int = 2
     per_shard: int = 16
     size: int = 64
-    steps: int = 4000
-    batch: int = 6
+    pixel_steps: int = 3000
+    steps: int = 6000
+    batch: int = 8
+    pixel_rate: float = 5e-3
     rate: float = 3e-3
     decay: float = 0.01
     average: float = 0.998
     seed: int = 1
     physics: float = 1.0
     radar: tuple[str, ...] = ()
+    rain: tuple[str, ...] = ()
     matchups: tuple[str, ...] = ()
     fold: int = 0
     folds: int = 0
     channels: tuple[str, ...] = ()
     real: float = 1.0
     detection: float = 0.15
+    beside: float = 0.3
     stores: tuple[str, ...] = ()
     simulated: float = 0.3
     freeze: str = ""
     judge_every: int = 1000
+
+    @property
+    def all_steps(self) -> int:
+        """Steps of both branches."""
+        return self.pixel_steps + self.steps
 
     @property
     def simulated_share(self) -> float:
@@ -98,12 +118,12 @@ class Settings:
     def training_plan(self) -> Plan:
         """Samples to learn from."""
         parts = self.shards, self.size, self.seed, self.per_shard, self.physics
-        return Plan(self.sensors, *parts)
+        return Plan(self.sensors, *parts, self.rain, RADAR_SHARE)
 
     @property
     def judging_plan(self) -> Plan:
         """Samples to judge by, which training never sees."""
-        parts = self.held_out, self.size, self.seed + 900_000, self.per_shard, 2 * self.physics
+        parts = self.held_out, self.size, self.seed + 900_000, self.per_shard, self.physics
         return Plan(self.sensors, *parts, self.radar)
 
 
@@ -111,24 +131,43 @@ DRAIN_LEVELS = tuple(round(k / 100, 2) for k in range(1, 100))
 """Quantiles that DRAIN gives (Viltard et al. 2023, arXiv 2303.01220)."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"shards": 1, "held_out": 1, "per_shard": 4, "size": 32, "steps": 40, "batch": 4},
-    "cpu": {"shards": 20, "held_out": 2, "steps": 6000, "batch": 8},
-    "finetune": {"shards": 20, "held_out": 2, "steps": 1000, "batch": 4, "rate": 2e-3},
-    "archive": {"shards": 20, "steps": 4000, "batch": 8, "rate": 1e-3, "judge_every": 250},
+    "tiny": {
+        "shards": 1,
+        "held_out": 1,
+        "per_shard": 4,
+        "size": 32,
+        "pixel_steps": 20,
+        "steps": 20,
+        "batch": 4,
+    },
+    "cpu": {"shards": 20, "held_out": 2},
+    "finetune": {
+        "shards": 20,
+        "held_out": 2,
+        "pixel_steps": 2200,
+        "pixel_rate": 3e-3,
+        "steps": 2000,
+        "rate": 1e-3,
+    },
+    "archive": {
+        "shards": 20,
+        "pixel_steps": 1000,
+        "pixel_rate": 1e-3,
+        "steps": 3000,
+        "rate": 1e-3,
+        "judge_every": 250,
+    },
     "drain": {
         "sensors": ("GMI",),
         "config": UNetConfig((16, 32, 64, 128), levels=DRAIN_LEVELS),
         "channels": ("36.64V", "36.64H", "89.0V", "89.0H"),
         "shards": 20,
         "held_out": 2,
-        "steps": 5000,
+        "steps": 4000,
         "batch": 4,
-        # The loss of quantiles is a fifth of that of classes, so real pixels must weigh less.
-        "real": 0.25,
-        "detection": 0.04,
     },
     "gpu": {
-        "config": UNetConfig(widths=(48, 96, 160, 256), blocks=2, hidden=96, pixel=96),
+        "config": UNetConfig(widths=(48, 96, 160, 256), blocks=2, hidden=96),
         "shards": 200,
         "held_out": 4,
         "size": 128,
