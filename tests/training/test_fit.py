@@ -13,7 +13,13 @@ from xrain.models.trunk import UNetConfig
 from xrain.retrieval import retrieve
 from xrain.sensors import get_sensor
 from xrain.testing import fake_swath
-from xrain.training.batches import classes, draw_batch, keep_channels, lose_information
+from xrain.training.batches import (
+    classes,
+    draw_batch,
+    keep_channels,
+    lose_information,
+    simulated_sources,
+)
 from xrain.training.export import class_frequencies
 from xrain.training.fit import Run
 from xrain.training.samples import Shard, load_samples, make_samples, shard_path
@@ -76,7 +82,7 @@ def test_only_missing_shards_are_made(cache):
 def test_a_run_learns(run):
     samples = load_samples(run.cache, run.settings.training_plan)
     fresh = Run(run.folder.parent / "fresh", dataclasses.replace(run.settings, seed=7))
-    batch = draw_batch(samples, CHANNELS, 4, (3, 0))
+    batch = draw_batch(simulated_sources(samples), CHANNELS, 4, (3, 0))
     with torch.no_grad():
         assert float(run._loss(batch)) < float(fresh._loss(batch))
 
@@ -99,16 +105,15 @@ def test_a_run_is_not_resumed_with_other_settings(run):
 def test_the_best_weights_are_kept_and_a_run_ends_when_nothing_gets_better(
     cache, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("xrain.training.fit.JUDGE_EVERY", 2)
     monkeypatch.setattr("xrain.training.fit.PATIENCE", 2)
     losses = iter([3.0, 2.0, 2.5, 2.6, 9.0, 9.0])
     monkeypatch.setattr("xrain.training.fit.judged_loss", lambda *_: next(losses))
-    run = Run(tmp_path, small(steps=40), cache=cache)
+    run = Run(tmp_path, small(steps=40, judge_every=2), cache=cache)
     assert run.train()
     assert run.step == 8
     assert run.best == {"step": 4, "held_out": 2.0}
     assert any(not torch.equal(v, run.mean[k]) for k, v in run.result().state_dict().items())
-    assert Run(tmp_path, small(steps=40), cache=cache).best == run.best
+    assert Run(tmp_path, small(steps=40, judge_every=2), cache=cache).best == run.best
 
 
 def test_losses_are_computed_where_their_input_lies():
@@ -152,12 +157,12 @@ def test_with_real_pixels_the_last_weights_are_kept(cache, tmp_path, monkeypatch
     run = Run(tmp_path, small(matchups=("real.nc",)), cache=cache)
     for step in (1, 2):
         run.step = step
-        run._judge({}, None)
+        run._judge([], None)
     assert run.best == {"step": 2, "held_out": 2.0}
 
 
 def test_unknown_preset_and_sensor():
-    with pytest.raises(InputError, match="tiny, cpu, finetune, drain, gpu"):
+    with pytest.raises(InputError, match="tiny, cpu, finetune, archive, drain, gpu"):
         settings("huge", SENSORS)
     with pytest.raises(Exception, match="SSMIS"):
         settings("tiny", ("nonesuch",))
@@ -215,14 +220,14 @@ def test_rainy_patches_are_drawn_more_often_and_weigh_less():
     rain = np.zeros((10, 16, 16), np.float32)
     rain[0] = 1.0
     tb = np.full((10, 16, 16, 5), 250.0, np.float16)
-    samples = {"MHS": Shard(tb, rain, rain.astype("f2"), rain.astype("f2"))}
-    wet, total, drawn = 0.0, 0.0, 0
+    sources = simulated_sources({"MHS": Shard(tb, rain, rain.astype("f2"), rain.astype("f2"))})
+    wet, total, drawn = 0.0, 0.0, 0.0
     for step in range(300):
-        batch = draw_batch(samples, CHANNELS, 1, (5, step))
+        batch = draw_batch(sources, CHANNELS, 1, (5, step))
         rainy = (batch.rain > 0).any(2).any(1).float()
-        wet += float((batch.weight * rainy).sum())
+        wet += float((batch.weight * rainy[:, None, None]).sum())
         total += float(batch.weight.sum())
-        drawn += int(rainy.sum())
+        drawn += float(rainy.mean())
     assert drawn / 300 > 0.4  # one patch in ten rains
     assert wet / total == pytest.approx(0.1, abs=0.02)
 

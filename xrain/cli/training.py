@@ -23,14 +23,38 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; resumed if there.")],
     preset: Annotated[
         str | None,
-        typer.Option(help="tiny, cpu, finetune, drain or gpu; by default what fits the rest."),
+        typer.Option(
+            help="tiny, cpu, finetune, archive, drain or gpu; by default what fits the rest."
+        ),
     ] = None,
-    sensors: Annotated[str, typer.Option(help="Instruments separated by commas, or all.")] = "all",
-    finetune: Annotated[
-        str | None, typer.Option(help="Model to begin with: a name or a folder.")
+    sensors: Annotated[
+        str | None,
+        typer.Option(
+            help="Instruments separated by commas, or all; by default those of the stores, or all."
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", "--finetune", help="Model to begin with: a name or a folder."),
     ] = None,
     data: Annotated[
-        Files, typer.Option(help="Real matched pixels (netCDF) to learn from as well; repeatable.")
+        Files,
+        typer.Option(
+            help="What to learn from beside simulated swaths: a store of 'xrain collocate', or "
+            "matched pixels (netCDF); repeatable."
+        ),
+    ] = None,
+    simulated: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of batches that are simulated beside stores; 0.3 by default.",
+        ),
+    ] = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option(help="trunk: only what reads the channels learns; goes with --init."),
     ] = None,
     folds: Annotated[
         int, typer.Option(help="Judge what the real pixels teach on days kept apart, so often.")
@@ -58,31 +82,47 @@ def train(
         typer.Option("--brain", help="Make databases for Bayesian inversion, not a network."),
     ] = False,
 ) -> None:
-    """Train one network for many radiometers on simulated swaths, and write it as models.
+    """Train one network on simulated swaths or an archive, and write it as models.
 
     The run keeps its samples, its checkpoint and its log in the folder given, and goes on from
     there when the command is repeated. Finished models lie in its folder "models". With --data
-    real pixels are mixed in; with --folds the gain is first measured on days kept apart, and
-    stands on the cards.
+    it learns from stores of collocated granules, judged on their days held out, or from matched
+    pixels; with --folds the gain of these is first measured on days kept apart. Either gain stands
+    on the cards.
 
     With --brain it makes a database for Bayesian inversion instead: one for each instrument from
     simulated samples, or with --data one from real pixels, judged by days it has not seen.
     """
-    from xrain.sensors import list_sensors
+    from xrain.training.archive import is_store
 
-    names = tuple(list_sensors() if sensors == "all" else sensors.split(","))
+    stores = tuple(str(p) for p in data or () if is_store(p))
+    tables = tuple(str(p) for p in data or () if str(p) not in stores)
+    names = _sensors(sensors, stores)
     if brain:
-        made = _from_real(out, data) if data else _from_samples(out, names, preset or "cpu", seed)
+        made = _brain(out, names, preset, seed, stores, tables)
     else:
         changes = {
             "seed": seed,
-            "matchups": tuple(str(p) for p in data or ()),
+            "matchups": tables,
+            "stores": stores,
             "radar": tuple(str(p) for p in radar or ()),
-        } | {k: v for k, v in (("shards", shards), ("steps", steps)) if v is not None}
-        job = _Job(out, names, preset, changes, finetune, folds, version, device, cache, stop_after)
+        }
+        given = {"shards": shards, "steps": steps, "simulated": simulated, "freeze": freeze}
+        changes |= {k: v for k, v in given.items() if v is not None}
+        job = _Job(out, names, preset, changes, init, folds, version, device, cache, stop_after)
         made = _network(job)
     for card in made:
         typer.echo(f"{card.id}  {out / 'models' / f'{card.name}-{card.version}'}")
+
+
+def _sensors(named: str | None, stores: tuple[str, ...]) -> tuple[str, ...]:
+    """Instruments that were named; else those of the stores; else all."""
+    from xrain.sensors import list_sensors
+    from xrain.training.store import read_facts
+
+    if named is None and stores:
+        return tuple(dict.fromkeys(read_facts(path)["sensor"] for path in stores))
+    return tuple(list_sensors() if named in (None, "all") else named.split(","))
 
 
 @dataclass(frozen=True)
@@ -93,7 +133,7 @@ class _Job:
     sensors: tuple[str, ...]
     preset: str | None
     changes: dict[str, Any]
-    finetune: str | None
+    init: str | None
     folds: int
     version: int
     device: str | None
@@ -103,15 +143,17 @@ class _Job:
 
 def _network(job: _Job) -> list[Any]:
     """Train a network; no card if it is not complete."""
+    from xrain.crossvalidation import score_stores
     from xrain.inference import choose_device
     from xrain.training.fit import Run
     from xrain.training.settings import settings
 
+    _require_sense(job)
     base = _beginning(job)
     changes = job.changes | ({"config": base.network.config} if base else {})
-    chosen = settings(job.preset or _usual(base, changes["matchups"]), job.sensors, **changes)
+    chosen = settings(job.preset or _usual(base, changes), job.sensors, **changes)
     device, cache = choose_device(job.device), job.cache or job.out / "samples"
-    real = _gain(job, chosen, base, device, cache) if job.folds else None
+    found = _gain(job, chosen, base, device, cache) if job.folds else {}
     run = Run(job.out, chosen, device, cache)
     if base is not None:
         run.start_from(dict(base.network.state_dict()))
@@ -119,29 +161,49 @@ def _network(job: _Job) -> list[Any]:
         say(f"stopped at step {run.step}; the same command goes on from here")
         return []
     before = f"{base.card.id}: {base.card.training.get('data', '')}" if base else None
+
+    def real(model: Any) -> dict[str, Any]:
+        return score_stores(chosen, base, model, device=device) if chosen.stores else found
+
     return run.publish(job.version, before=before, real=real)
 
 
+def _require_sense(job: _Job) -> None:
+    """Refuse what does not go together."""
+    from xrain.errors import InputError
+
+    given, real = job.changes, bool(job.changes["matchups"]) and not job.changes["stores"]
+    wrong = [
+        (job.folds and not (job.folds > 1 and job.init and real),
+         "--folds, two or more, goes with --init and --data of matched pixels"),
+        ("simulated" in given and not given["stores"], "--simulated goes with --data of a store"),
+        ("freeze" in given and given["freeze"] != "trunk", "only --freeze trunk is known"),
+        ("freeze" in given and not job.init, "--freeze goes with --init: it keeps what is learned"),
+    ]  # fmt: skip
+    if told := [text for bad, text in wrong if bad]:
+        raise InputError("; ".join(told))
+
+
 def _beginning(job: _Job) -> Any:
-    """Load the model to begin with, None if there is none; refuse what does not go together."""
+    """Load the model to begin with, None if there is none."""
     from xrain.errors import InputError
     from xrain.models.store import load_model
 
-    if job.folds and not (job.folds > 1 and job.finetune and job.changes["matchups"]):
-        raise InputError("--folds, two or more, goes with --finetune and --data")
-    if job.finetune is None:
+    if job.init is None:
         return None
-    base = load_model(job.finetune)
+    base = load_model(job.init)
     if base.card.architecture.get("kind") != "constellation-unet":
         raise InputError(f"{base.card.id} is no network; only a network can be fine-tuned")
     return base
 
 
-def _usual(base: Any, matchups: Any) -> str:
+def _usual(base: Any, changes: dict[str, Any]) -> str:
     """Preset where none is named: that of the network to begin with, or of the data."""
     if base is not None and base.network.config.levels:
         return "drain"
-    return "finetune" if matchups else "cpu"
+    if changes["stores"]:
+        return "archive"
+    return "finetune" if changes["matchups"] else "cpu"
 
 
 def _gain(job: _Job, chosen: Any, base: Any, device: str, cache: Path) -> dict[str, Any]:
@@ -174,6 +236,24 @@ def _tell(facts: dict[str, Any]) -> None:
     for name, label in (("loss", "loss"), ("held_out", "held-out loss")):
         if name in facts:
             say(f"step {facts['step']} of {facts['of']}, {label} {facts[name]:.4f}")
+
+
+def _brain(
+    out: Path,
+    names: tuple[str, ...],
+    preset: str | None,
+    seed: int,
+    stores: tuple[str, ...],
+    tables: tuple[str, ...],
+) -> list[Any]:
+    """Make databases of real pixels, or else of simulated samples."""
+    from xrain.errors import InputError
+
+    if stores:
+        raise InputError("--brain learns from tables of matched pixels, not from stores")
+    if tables:
+        return _from_real(out, [Path(p) for p in tables])
+    return _from_samples(out, names, preset or "cpu", seed)
 
 
 def _from_samples(out: Path, names: tuple[str, ...], preset: str, seed: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ same area whatever the size: many small squares of many storms teach quickly wha
 few large ones what its surroundings add."""
 
 LEAST_WETNESS = 0.1
-"""Added to the raining share of a patch, this makes its chance to be drawn."""
+"""Added to the raining share of a patch, this makes a known pixel's chance to be drawn."""
 
 MISFIT, NOISE = 4.0, 2.0
 """Standard deviations in K of errors added to the channels: one that a training square shares,
@@ -31,8 +32,64 @@ and one of each pixel. The simulator is no better than that: without them a netw
 agreements between channels that nature does not keep (lone real ocean pixels: correlation .53
 without, .58 with 3 and 2 K, .62 with 5 and 3 K after the same short training)."""
 
+REAL_NOISE = 1.0
+"""Standard deviation in K of the noise added to observations, so that none is learned by heart."""
+
+RAINING = 0.1
+"""Rate in mm/h from which a pixel makes its patch be drawn more often."""
+
 BANDS = (8.5, 15.0, 21.0, 28.0, 42.0, 70.0, 100.0, 130.0, 170.0)
 """Frequencies in GHz between the bands that come and go together from instrument to instrument."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Patches of one instrument, and how often they are drawn.
+
+    Attributes
+    ----------
+    sensor : str
+        The instrument.
+    shard : Shard
+        The patches.
+    known : ndarray of int64, shape (patch,)
+        Pixels of each patch whose rain is known.
+    wetness : ndarray of float64, shape (patch,)
+        Share of these in which it rains at 0.1 mm/h and more.
+    share : float
+        Chance that a batch is drawn from here, before all chances are scaled to one.
+    simulated : bool
+        Whether the brightness temperatures are simulated, not observed.
+    """
+
+    sensor: str
+    shard: Shard
+    known: npt.NDArray[np.int64]
+    wetness: npt.NDArray[np.float64]
+    share: float
+    simulated: bool
+
+    @functools.cached_property
+    def chance(self) -> npt.NDArray[np.float64]:
+        """Chance of each patch to be drawn: by its known pixels, and more with rain."""
+        chance = self.known * (self.wetness + LEAST_WETNESS)
+        return np.asarray(chance / chance.sum())
+
+
+def tally(rain: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Count pixels whose rain is known, and their raining share, by patch (patch, row, column)."""
+    known = np.isfinite(rain).sum((1, 2))
+    wet = (rain >= RAINING).sum((1, 2))
+    return known.astype(np.int64), wet / np.maximum(known, 1)
+
+
+def simulated_sources(samples: Mapping[str, Shard], share: float = 1.0) -> list[Source]:
+    """Draw from simulated samples by sensor, in proportion to their patches; `share` in all."""
+    total = sum(len(shard.rain) for shard in samples.values())
+    return [
+        Source(name, shard, *tally(shard.rain), share * len(shard.rain) / total, simulated=True)
+        for name, shard in samples.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -45,8 +102,9 @@ class Batch:
         Input of the network.
     rain : Tensor, (batch, row, column)
         True rate in mm/h, NaN where unknown.
-    weight : Tensor, (batch,)
-        Makes up for how often the like of a square is drawn.
+    weight : Tensor, (batch, row, column)
+        Makes the weighted sum of losses, on average, the mean loss of a known pixel of the source;
+        0 where the rain is unknown.
     sensor : str
         The instrument.
     """
@@ -65,48 +123,87 @@ def classes(rain: Tensor, edges: Sequence[float]) -> Tensor:
 
 
 def draw_batch(
-    samples: Mapping[str, Shard],
+    sources: Sequence[Source],
     channels: Mapping[str, Sequence[Channel]],
     size: int,
     seed: tuple[int, int],
 ) -> Batch:
     """Draw the training batch that belongs to a seed and a step."""
     rng = np.random.default_rng(seed)
-    names = list(samples)
-    many = np.array([len(samples[n].rain) for n in names], float)
-    name = str(rng.choice(names, p=many / many.sum()))
-    (tb, rain, angle, land), weight = _crops(rng, samples[name], size)
+    share = np.array([s.share for s in sources])
+    source = sources[rng.choice(len(sources), p=share / share.sum())]
+    squares, weight = _squares(rng, source, size)
     if rng.uniform() < 0.5:
-        tb, rain, angle, land = (x[:, :, ::-1] for x in (tb, rain, angle, land))
-    shared = rng.normal(0.0, MISFIT, (len(tb), 1, 1, tb.shape[3])).astype(np.float32)
-    tb = tb + shared + NOISE * rng.standard_normal(tb.shape, np.float32)
-    lose_information(rng, tb, angle, land, channels[name])
+        squares, weight = [x[:, :, ::-1] for x in squares], weight[:, :, ::-1]
+    tb, rain, angle, land = squares
+    if source.simulated:
+        tb = add_errors(rng, tb, channels[source.sensor])
+    else:
+        tb = tb + REAL_NOISE * rng.standard_normal(tb.shape, np.float32)
+    lose_information(rng, tb, angle, land, channels[source.sensor])
     planes = stack_planes(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (tb, angle, land)))
-    truth = torch.from_numpy(np.ascontiguousarray(rain))
-    return Batch(planes, truth, torch.from_numpy(weight), name)
+    truth, counted = (torch.from_numpy(np.ascontiguousarray(x)) for x in (rain, weight))
+    return Batch(planes, truth, counted, source.sensor)
 
 
-def _crops(
-    rng: np.random.Generator, shard: Shard, size: int
+def add_errors(
+    rng: np.random.Generator, tb: npt.NDArray[np.float32], channels: Sequence[Channel]
+) -> npt.NDArray[np.float32]:
+    """Add what the simulator gets wrong to its brightness temperatures, in K."""
+    shared = rng.normal(0.0, MISFIT, (len(tb), 1, 1, len(channels))).astype(np.float32)
+    return tb + shared + NOISE * rng.standard_normal(tb.shape, np.float32)
+
+
+def _squares(
+    rng: np.random.Generator, source: Source, size: int
 ) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
     """Cut as many squares at random as fill the area of `size` whole patches.
 
-    Patches with rain are drawn more often, and weigh less.
+    Each is placed at random around a known pixel, drawn from all of its patch, and moved inside
+    the patch. Returns the fields and the weight of each pixel: the chance that the square was
+    placed for it, over how often its patch is drawn.
     """
-    count, rows, cols = shard.rain.shape
+    shard = source.shard
+    rows, cols = shard.rain.shape[1:]
     side = min(int(rng.choice(CROPS)), rows, cols)
     many = max(size * rows * cols // side**2, 1)
-    chance = shard.wetness + LEAST_WETNESS
-    chance = chance / chance.sum()
-    patch = rng.choice(count, many, p=chance)
-    top, left = rng.integers(0, rows - side + 1, many), rng.integers(0, cols - side + 1, many)
-    fields = (shard.tb, shard.rain, shard.incidence, shard.land)
+    patch = rng.choice(len(source.chance), many, p=source.chance)
+    row, col = _known_pixels(rng, shard.rain, patch)
+    top = np.clip(row - rng.integers(0, side, many), 0, rows - side)
+    left = np.clip(col - rng.integers(0, side, many), 0, cols - side)
     places = list(zip(patch, top, left, strict=True))
     cut = [
         np.stack([f[p, t : t + side, c : c + side] for p, t, c in places]).astype(np.float32)
-        for f in fields
+        for f in (shard.tb, shard.rain, shard.incidence, shard.land)
     ]
-    return cut, (1 / (count * chance[patch])).astype(np.float32)
+    ways = _ways(top, rows, side)[:, :, None] * _ways(left, cols, side)[:, None, :]
+    ways = np.where(np.isfinite(cut[1]), ways, 0.0)
+    ways /= ways.sum((1, 2), keepdims=True)
+    often = many * source.chance[patch] * source.known.sum() / source.known[patch]
+    return cut, (ways / often[:, None, None]).astype(np.float32)
+
+
+def _known_pixels(
+    rng: np.random.Generator, rain: npt.NDArray[np.float32], patch: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Row and column of a random pixel of each patch whose rain is known."""
+    row, col = np.zeros((2, len(patch)), np.int64)
+    left = np.arange(len(patch))
+    while left.size:
+        row[left] = rng.integers(0, rain.shape[1], left.size)
+        col[left] = rng.integers(0, rain.shape[2], left.size)
+        left = left[~np.isfinite(rain[patch[left], row[left], col[left]])]
+    return row, col
+
+
+def _ways(first: npt.NDArray[np.int64], length: int, side: int) -> npt.NDArray[np.float64]:
+    """Count the draws that put a square at `first`, by the pixel they began from: (square, side).
+
+    One inside the patch; at its ends also those that were moved there.
+    """
+    place = np.arange(side, dtype=np.float64)
+    low, high = (first == 0)[:, None], (first == length - side)[:, None]
+    return np.asarray(1.0 + low * (side - 1 - place) + high * place)
 
 
 def lose_information(

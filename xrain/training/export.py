@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from xrain.detector import COMPONENTS, fit_detector
 from xrain.models.card import CardChannel, ModelCard
 from xrain.models.export import save_model, save_tensors
 from xrain.models.registry import add_to_registry
+from xrain.models.store import Model
 from xrain.models.unet import ConstellationUNet
 from xrain.sensors import Channel
 from xrain.training.batches import classes
@@ -40,12 +42,37 @@ MIXED = (
     "learned from simulated swaths and from real GMI pixels that DPR saw, whose rates end at "
     "20 mm/h; other instruments share in the latter through the channels near to GMI's"
 )
+UNSEEN = "snowfall at the ground, warm shallow rain and rain over mountains are hardly represented"
+AS_REFERENCE = (
+    "what the reference does not see, such as rain under its threshold, counts as dry; where it "
+    "errs, so do these rates"
+)
 
 LIMITS = (
     "rates are averages over a footprint (37 GHz, sounders 89 GHz), not at a point",
-    "snowfall at the ground, warm shallow rain and rain over mountains are hardly represented",
     "probabilities assume rain as frequent as in training",
 )
+
+
+def describe_data(stores: Sequence[Mapping[str, Any]], simulated: float) -> str:
+    """Say in a phrase what a run learned from: stores, and a share of simulated batches."""
+    swaths = "simulated swaths of stochastic storms and dry scenes, physics moved about"
+    parts = [
+        f"{s['sensor']} beside {s['reference']} {s['reference_version']}, {s['granules']} "
+        f"{'granules' if s['observed'] else 'simulated granules'} of {s['first'][:10]} to "
+        f"{s['last'][:10]}"
+        for s in stores
+    ]
+    if simulated and stores:
+        swaths = f"in {simulated:.0%} of the batches {swaths}"
+    return "; ".join(parts + [swaths] * bool(simulated))
+
+
+def limits(training: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what weights cannot do, by what they learned from."""
+    if training["stores"]:
+        return f"learned from {training['data']}", AS_REFERENCE, *LIMITS
+    return MIXED if training["matchups"] else SIMULATED, UNSEEN, *LIMITS
 
 
 def class_frequencies(samples: Mapping[str, Shard], edges: Sequence[float]) -> list[float]:
@@ -95,7 +122,7 @@ def publish(
     version: int,
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
-    real: Mapping[str, Any] | None = None,
+    real: Callable[[Model], Mapping[str, Any]] | None = None,
     seen: Mapping[str, npt.NDArray[np.float32]] | None = None,
     registry: Path | None = None,
 ) -> list[ModelCard]:
@@ -117,8 +144,8 @@ def publish(
         Version of every name.
     training, scores : mapping
         What the cards say of the run, and scores by sensor.
-    real : mapping, optional
-        Scores on real pixels by sensor, where there are any.
+    real : callable, optional
+        Gives the finished model's scores on real data by sensor.
     seen : mapping, optional
         Brightness temperatures of real pixels that training saw, (pixel, channel) by sensor.
     registry : Path, optional
@@ -140,44 +167,43 @@ def publish(
         "rates": network.config.edges,
         "halo": network.config.halo,
         "stride": network.config.stride,
-        "limits": (MIXED if training.get("matchups") else SIMULATED, *LIMITS),
+        "limits": limits(training),
         "event_frequency": 1.0 - prior[0],
         "prior": tuple(prior),
         "training": {**training, "credits": list(CREDITS)},
     }
     usual = detectors(samples, channels, seen)
-    every = {"simulated": dict(scores), "real": dict(real or {})}
     cards = []
     if not drain:
-        names = {c.name: c for s in samples for c in channels[s]}
         ranges = valid_ranges(samples, channels)
-        cards.append(
-            _constellation_card(sorted(names), ranges, every, common | {"detector": usual})
-        )
+        cards.append(_constellation_card(common | {"ranges": ranges, "detector": usual}))
     for name, shard in samples.items():
         own = {"ranges": valid_ranges({name: shard}, channels), "detector": {name: usual[name]}}
-        scored = {k: {name: v[name]} for k, v in every.items() if name in v}
-        cards.append(_sensor_card(name, channels[name], drain, common | own | {"scores": scored}))
+        cards.append(_sensor_card(name, channels[name], drain, common | own))
+    every = {"simulated": scores, "real": real(Model(cards[0], network)) if real else {}}
     out = []
     for card in cards:
+        card = dataclasses.replace(card, scores=_scores_of(card.sensor, every))
         folder = root / f"{card.name}-{version}"
         out.append(save_model(folder, card, tensors, trunk=trunk))
         add_to_registry(registry or root / "registry.json", root, folder)
     return out
 
 
-def _constellation_card(
-    names: Sequence[str],
-    ranges: Mapping[str, Any],
-    scores: Mapping[str, Any],
-    common: Mapping[str, Any],
-) -> ModelCard:
+def _scores_of(sensor: str | None, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Scores of one instrument, or of all, by kind; no kind without any."""
+    kept = {
+        kind: {k: v for k, v in found.items() if sensor in (None, k)}
+        for kind, found in scores.items()
+    }
+    return {kind: found for kind, found in kept.items() if found}
+
+
+def _constellation_card(facts: Mapping[str, Any]) -> ModelCard:
     return ModelCard(
         name=CONSTELLATION,
         summary="Rain from whatever microwave channels there are, by one network for all sensors",
-        ranges={n: ranges[n] for n in names},
-        scores=dict(scores),
-        **common,
+        **facts,
     )
 
 

@@ -18,22 +18,28 @@ from torch import Tensor, nn
 from xrain.atomic import replacing
 from xrain.errors import InputError
 from xrain.models.card import ModelCard
+from xrain.models.store import Model
 from xrain.models.unet import ConstellationUNet, describe
-from xrain.training.batches import Batch, draw_batch
-from xrain.training.export import class_frequencies, publish
+from xrain.training.archive import Archive, open_archive, require_store
+from xrain.training.batches import Batch, Source, draw_batch, simulated_sources
+from xrain.training.export import class_frequencies, describe_data, publish
 from xrain.training.reality import Reality, read_real
-from xrain.training.samples import Shard, load_samples, make_samples
+from xrain.training.samples import Plan, Shard, load_samples, make_samples
 from xrain.training.settings import Settings
-from xrain.training.verify import judged_loss, pixel_loss, verify
+from xrain.training.store import read_facts
+from xrain.training.verify import Judged, judged_loss, pixel_loss, verify
 
 SAVE_EVERY = 200
 """Steps between checkpoints."""
 
-JUDGE_EVERY = 1000
-"""Steps between judgements on the held-out samples."""
-
 PATIENCE = 6
 """Judgements without a better one after which a run ends early."""
+
+JUDGED = 512
+"""Patches of a store by which a run is judged at most, spread over the validation days."""
+
+TYPICAL = 2048
+"""Patches of a store from which its ranges and frequencies are told at most."""
 
 REAL_BATCH = 1024
 """Real pixels of each table in a step."""
@@ -64,16 +70,18 @@ class Run:
         self.folder, self.settings, self.device = folder, chosen, device
         self.cache = cache or folder / "samples"
         self.channels = {s: chosen.channels_of(s) for s in chosen.sensors}
+        for path in chosen.stores:
+            require_store(path, chosen.sensors, chosen.config.stride)
         folder.mkdir(parents=True, exist_ok=True)
         self._require_same_settings()
         torch.manual_seed(chosen.seed)
         self.network = ConstellationUNet(chosen.config).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.trunk.requires_grad_(chosen.freeze != "trunk")
         self._forget_mean()
         self._warm = False
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=chosen.rate, weight_decay=chosen.decay
-        )
+        learning = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(learning, lr=chosen.rate, weight_decay=chosen.decay)
         self.step, self.seconds = 0, 0.0
         self.best: dict[str, float] = {"step": 0, "held_out": math.inf}
         self._resume()
@@ -141,17 +149,18 @@ class Run:
         stop_after : float, optional
             Seconds after which to stop at the next checkpoint.
         """
-        plan = self.settings.training_plan
-        make_samples(self.cache, plan, progress=_sample_progress(report))
-        samples = load_samples(self.cache, plan, self.settings.channels)
+        samples = self._simulated(self.settings.training_plan, report)
+        archives = self._archives("train", report)
+        sources = self._sources(samples, archives)
+        typical = _typical(samples, archives)
         if self.step == 0 and not self._warm:
-            self._expect_climate(samples)
+            self._expect_climate(typical)
         held_out = self._held_out(report)
-        reality = self._reality(samples)
+        reality = self._reality(typical)
         begun, losses = time.monotonic(), []
         while not self.complete:
-            losses.append(self._advance(samples, reality))
-            if self.step % JUDGE_EVERY == 0 or self.step == self.settings.steps:
+            losses.append(self._advance(sources, reality))
+            if self.step % self.settings.judge_every == 0 or self.step == self.settings.steps:
                 self._judge(held_out, report)
             if self.step % SAVE_EVERY == 0 or self.complete:
                 self.seconds += time.monotonic() - begun
@@ -167,13 +176,39 @@ class Run:
     def complete(self) -> bool:
         """Whether the last step is done, or nothing has become better for long."""
         judged = math.isfinite(self.best["held_out"])
-        waited = judged and self.step - self.best["step"] >= PATIENCE * JUDGE_EVERY
+        waited = judged and self.step - self.best["step"] >= PATIENCE * self.settings.judge_every
         return self.step >= self.settings.steps or waited
 
-    def _held_out(self, report: Report | None = None) -> dict[str, Shard]:
-        plan = self.settings.judging_plan
+    def _simulated(self, plan: Plan, report: Report | None = None) -> dict[str, Shard]:
+        """Make and read simulated samples; none where only stores are learned from."""
+        if not self.settings.simulated_share:
+            return {}
         make_samples(self.cache, plan, progress=_sample_progress(report))
         return load_samples(self.cache, plan, self.settings.channels)
+
+    def _archives(self, split: str, report: Report | None = None) -> list[Archive]:
+        """Open the stores, patches of one purpose."""
+        names = {s: [c.name for c in channels] for s, channels in self.channels.items()}
+        cache, progress = self.cache / "stores", _sample_progress(report)
+        sensors = [read_facts(path)["sensor"] for path in self.settings.stores]
+        return [
+            open_archive(path, split, cache, names[sensor], progress)
+            for path, sensor in zip(self.settings.stores, sensors, strict=True)
+        ]
+
+    def _sources(self, samples: dict[str, Shard], archives: list[Archive]) -> list[Source]:
+        """Draw from simulated samples and from stores, of each kind by number of patches."""
+        share, total = self.settings.simulated_share, sum(len(a.known) for a in archives)
+        stored = [a.source((1 - share) * len(a.known) / total) for a in archives]
+        return simulated_sources(samples, share) + stored
+
+    def _held_out(self, report: Report | None = None) -> list[Judged]:
+        """Read what to judge by: days of the stores kept apart, or else simulated swaths."""
+        if self.settings.stores:
+            found = self._archives("validation", report)
+            return [(a.some(JUDGED), self.channels[a.sensor]) for a in found]
+        samples = self._simulated(self.settings.judging_plan, report)
+        return [(shard, self.channels[s]) for s, shard in samples.items()]
 
     def _reality(self, samples: dict[str, Shard]) -> Reality | None:
         s = self.settings
@@ -185,14 +220,16 @@ class Run:
         prior = 1.0 - class_frequencies(samples, s.config.edges)[0]
         return Reality(tuple(tables), s.config.edges, prior, s.real, s.detection)
 
-    def _judge(self, held_out: dict[str, Shard], report: Report | None) -> None:
+    def _judge(self, held_out: list[Judged], report: Report | None) -> None:
         """Measure the running mean on held-out samples, and keep the best.
 
-        With real pixels the last is kept: what they correct, simulated samples cannot judge.
+        With real pixels the last is kept, unless stores judge it: what they correct, simulated
+        samples cannot judge.
         """
-        loss = judged_loss(self._mean_network(), held_out, self.channels)
+        loss = judged_loss(self._mean_network(), held_out)
         self._log({"step": self.step, "held_out": loss}, report)
-        if loss < self.best["held_out"] or self.settings.matchups:
+        blind = self.settings.matchups and not self.settings.stores
+        if loss < self.best["held_out"] or blind:
             self.best = {"step": self.step, "held_out": loss}
             stored = {k: v.detach().cpu().contiguous() for k, v in self.mean.items()}
             with replacing(self.folder / BEST) as draft:
@@ -218,9 +255,9 @@ class Run:
         if report is not None:
             report(facts)
 
-    def _advance(self, samples: dict[str, Shard], reality: Reality | None) -> float:
+    def _advance(self, sources: list[Source], reality: Reality | None) -> float:
         s = self.settings
-        batch = draw_batch(samples, self.channels, s.batch, (s.seed, self.step))
+        batch = draw_batch(sources, self.channels, s.batch, (s.seed, self.step))
         for group in self.optimiser.param_groups:
             group["lr"] = s.rate * _schedule(self.step / s.steps)
         loss = self._loss(batch)
@@ -242,10 +279,8 @@ class Run:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             both = self.network.branches(batch.planes.to(self.device), channels)
         rain, weight = batch.rain.to(self.device), batch.weight.to(self.device)
-        known = torch.isfinite(rain)
-        share = known * weight[:, None, None] / known.sum().clamp(min=1)
         parts = [pixel_loss(x.float(), rain, self.settings.config) for x in both]
-        return ((parts[0] + parts[1]) * share).sum()
+        return ((parts[0] + parts[1]) * weight).sum()
 
     def result(self) -> ConstellationUNet:
         """Return the network with the running mean of its weights that was judged best."""
@@ -263,7 +298,7 @@ class Run:
         version: int = 1,
         *,
         before: str | None = None,
-        real: dict[str, Any] | None = None,
+        real: Callable[[Model], dict[str, Any]] | None = None,
     ) -> list[ModelCard]:
         """Write the result as models, below the run's folder, with scores of held-out swaths.
 
@@ -273,18 +308,22 @@ class Run:
             Version of the models.
         before : str, optional
             What was learned before this run, if it did not begin from nothing.
-        real : dict, optional
-            Scores on real pixels by sensor, for the cards.
+        real : callable, optional
+            Gives the finished model's scores on real data by sensor, for the cards.
         """
         s = self.settings
-        samples = load_samples(self.cache, s.training_plan, s.channels)
-        pixels = sum(int(np.isfinite(s.rain).sum()) for s in samples.values())
+        samples, archives = self._simulated(s.training_plan), self._archives("train")
+        stored = [a.facts for a in archives]
+        rain = [shard.rain for shard in samples.values()]
         training: dict[str, Any] = {
-            "data": "simulated swaths of stochastic storms and dry scenes, physics moved about",
+            "data": describe_data(stored, s.simulated_share),
             "matchups": [Path(p).name for p in s.matchups],
-            "sensors": list(samples),
-            "patches": sum(len(s.rain) for s in samples.values()),
-            "pixels": pixels,
+            "stores": stored,
+            "simulated": s.simulated_share,
+            "sensors": list(s.sensors),
+            "patches": sum(map(len, rain)) + sum(f["patches"] for f in stored),
+            "pixels": sum(int(np.isfinite(r).sum()) for r in rain)
+            + sum(f["pixels"] for f in stored),
             "steps": self.step,
             "seconds": round(self.seconds),
             "device": self.device,
@@ -295,7 +334,7 @@ class Run:
             training["before"] = before
         return publish(
             self.result(),
-            samples,
+            _typical(samples, archives),
             self.channels,
             self.folder / "models",
             version=version,
@@ -316,8 +355,27 @@ class Run:
         return {sensor: np.concatenate(tb) for sensor, tb in parts.items()}
 
     def scores(self) -> dict[str, Any]:
-        """Judge the result on held-out simulated swaths, by sensor."""
-        return verify(self.result(), self._held_out(), self.channels)
+        """Judge the result on held-out simulated swaths, by sensor, if it learned from any."""
+        samples = self._simulated(self.settings.judging_plan)
+        return verify(self.result(), samples, self.channels)
+
+
+def _typical(samples: dict[str, Shard], archives: list[Archive]) -> dict[str, Shard]:
+    """Pixels by sensor that stand for what models will meet: observed ones where there are any.
+
+    Those of stores are laid out as one row, since their patches may differ in size.
+    """
+    rows: dict[str, list[Shard]] = {}
+    for archive in archives:
+        rows.setdefault(archive.sensor, []).append(archive.some(TYPICAL))
+    return samples | {sensor: _in_a_row(shards) for sensor, shards in rows.items()}
+
+
+def _in_a_row(shards: list[Shard]) -> Shard:
+    tb = np.concatenate([s.tb.reshape(1, 1, -1, s.tb.shape[-1]) for s in shards], axis=2)
+    names = ("rain", "incidence", "land")
+    rows = {n: [getattr(s, n).reshape(1, 1, -1) for s in shards] for n in names}
+    return Shard(tb, **{n: np.concatenate(parts, axis=2) for n, parts in rows.items()})
 
 
 def _sample_progress(report: Report | None) -> Callable[[int, int], None] | None:

@@ -49,6 +49,14 @@ class Settings:
         The only channels shown, by name; all by default.
     real, detection : float
         Weight of the real pixels' rates, and of whether it rained in them.
+    stores : tuple of str
+        Stores of collocated patches to learn from; their validation days judge the run.
+    simulated : float
+        Share of the batches that are simulated where there are stores; without them all are.
+    freeze : str
+        ``"trunk"``: only what makes the first kernels from the channels' descriptions learns.
+    judge_every : int
+        Steps between judgements on the held-out samples.
     """
 
     sensors: tuple[str, ...]
@@ -71,6 +79,15 @@ class Settings:
     channels: tuple[str, ...] = ()
     real: float = 1.0
     detection: float = 0.15
+    stores: tuple[str, ...] = ()
+    simulated: float = 0.3
+    freeze: str = ""
+    judge_every: int = 1000
+
+    @property
+    def simulated_share(self) -> float:
+        """Chance that a batch is simulated."""
+        return self.simulated if self.stores else 1.0
 
     def channels_of(self, sensor: str) -> tuple[Channel, ...]:
         """Channels of an instrument that are shown."""
@@ -97,6 +114,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"shards": 1, "held_out": 1, "per_shard": 4, "size": 32, "steps": 40, "batch": 4},
     "cpu": {"shards": 20, "held_out": 2, "steps": 6000, "batch": 8},
     "finetune": {"shards": 20, "held_out": 2, "steps": 1000, "batch": 4, "rate": 2e-3},
+    "archive": {"shards": 20, "steps": 4000, "batch": 8, "rate": 1e-3, "judge_every": 250},
     "drain": {
         "sensors": ("GMI",),
         "config": UNetConfig((16, 32, 64, 128), levels=DRAIN_LEVELS),
@@ -118,8 +136,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 64,
     },
 }
-"""Settings by name: a smoke test, two cores within an hour, real pixels mixed in, the published
-DRAIN (four channels of GMI, 99 quantiles), and one GPU in slices."""
+"""Settings by name: a smoke test, two cores within an hour, real pixels mixed in, stores of an
+archive, the published DRAIN (four channels of GMI, 99 quantiles), and one GPU in slices."""
 
 
 def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:

@@ -33,7 +33,7 @@ from xrain.conventions import (
 from xrain.errors import FileFormatError, InputError
 from xrain.training.samples import Shard
 
-__all__ = ["Piece", "list_pieces", "load_shard", "open_store", "read_facts"]
+__all__ = ["Piece", "list_pieces", "load_shard", "open_store", "read_arrays", "read_facts"]
 
 Array = npt.NDArray[Any]
 
@@ -204,7 +204,7 @@ def load_shard(path: str | os.PathLike[str], split: str | None = None) -> Shard:
     columns: list[list[Array]] = [[], [], [], []]
     names = (TB, SURFACE_PRECIP, INCIDENCE, LAND)
     for piece in pieces:
-        for column, name, values in zip(columns, names, _read(piece, *names), strict=True):
+        for column, name, values in zip(columns, names, read_arrays(piece, *names), strict=True):
             column.append(values if name == SURFACE_PRECIP else values.astype(np.float16))
     return Shard(*(np.concatenate(c) for c in columns))
 
@@ -239,11 +239,17 @@ def _lazy(pieces: Sequence[Piece], name: str, shape: Sequence[int], dtype: str) 
 
 
 def _read_one(piece: Piece, name: str) -> Array:
-    return _read(piece, name)[0]
+    return read_arrays(piece, name)[0]
 
 
-def _read(piece: Piece, *names: str) -> list[Array]:
-    """Read variables of a piece, decoded."""
+def read_arrays(piece: Piece, *names: str) -> list[Array]:
+    """Read variables of a piece, decoded.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged.
+    """
     others = [n for n in VARIABLES if n not in names]
     try:
         with xr.open_dataset(

@@ -23,6 +23,8 @@ INTERVAL = (0.05, 0.95)
 HEAVY = 20.0
 """Rate in mm/h from which rain counts as heavy."""
 
+Judged = tuple[Shard, Sequence[Channel]]
+
 OCEAN = 0.01
 """Land fraction below which a pixel counts as ocean."""
 
@@ -40,18 +42,14 @@ def pixel_loss(output: Tensor, rain: Tensor, config: UNetConfig) -> Tensor:
     return nn.functional.cross_entropy(output, target, ignore_index=-1, reduction="none")
 
 
-def judged_loss(
-    network: ConstellationUNet,
-    samples: Mapping[str, Shard],
-    channels: Mapping[str, Sequence[Channel]],
-) -> float:
-    """Mean loss of whole patches with all channels, each sensor alike."""
+def judged_loss(network: ConstellationUNet, samples: Sequence[Judged]) -> float:
+    """Mean loss of whole patches with all channels, each set of samples alike."""
     losses = []
-    for name, shard in samples.items():
+    for shard, channels in samples:
         rain = torch.from_numpy(shard.rain)
         fields = (shard.tb, shard.incidence, shard.land)
         planes = stack_planes(*(torch.from_numpy(f.astype(np.float32)) for f in fields))
-        description = describe(channels[name])
+        description = describe(channels)
         with torch.inference_mode():
             out = torch.cat([network(part, description) for part in torch.split(planes, 4)])
         found = pixel_loss(out, rain, network.config)
