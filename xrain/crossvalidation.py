@@ -21,6 +21,7 @@ from xrain.conventions import (
     TB,
     TIME,
 )
+from xrain.evaluation.analogue import choose_channels
 from xrain.evaluation.matchups import score_matchups
 from xrain.evaluation.scorecard import QUANTILES, Pixels, scorecard
 from xrain.evaluation.scorecard import Settings as ScoreSettings
@@ -35,7 +36,7 @@ from xrain.training.store import PATCH, list_pieces, open_store, read_facts
 
 __all__ = ["cross_validate", "score_days", "score_store", "score_stores"]
 
-SCORED = 1024
+SCORED = 512
 """Patches of a store that are scored at most, spread over the days of its test."""
 
 
@@ -125,7 +126,7 @@ def score_stores(
         with, and ``after``, scores for all pixels, ocean and land. Stores without a test are left
         out.
     """
-    states = {"before": base, "after": tuned}
+    states = {"before": base and _for_any(base), "after": _for_any(tuned)}
     out: dict[str, Any] = {}
     for path in chosen.stores:
         if not any(p.patches for p in list_pieces(path, "test")):
@@ -137,6 +138,12 @@ def score_stores(
             if model is not None
         }
     return out
+
+
+def _for_any(model: Model) -> Model:
+    """Let a network for one instrument read the channels of all: it is the same network."""
+    card = replace(model.card, sensor=None, inputs=())
+    return replace(model, card=card, reference=None)
 
 
 def score_store(
@@ -163,7 +170,7 @@ def score_store(
     split : {"test", "validation", "train"}
         Which patches.
     channels : sequence of str, optional
-        Show only these.
+        Keep only these channels, or those nearest to an instrument's.
     seed, bootstrap, device
         As for :func:`xrain.evaluation.matchups.score_matchups`; days are drawn.
 
@@ -181,7 +188,8 @@ def score_store(
     count = ds.sizes[PATCH]
     some = np.unique(np.linspace(0, count - 1, min(count, SCORED)).round().astype(int))
     if channels is not None:
-        ds = ds.isel({CHANNEL: np.isin(ds[CHANNEL].values, channels)})
+        names = [str(n) for n in ds[CHANNEL].values]
+        ds = ds.isel({CHANNEL: choose_channels(channels, names)})
     granule = ds["granule"].values[some]
     apart = np.flatnonzero(granule[1:] != granule[:-1]) + 1
     parts = [_estimate(ds.isel({PATCH: k}), model, device) for k in np.split(some, apart)]

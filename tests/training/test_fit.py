@@ -80,7 +80,7 @@ def test_only_missing_shards_are_made(cache):
 
 
 def test_a_run_learns(run):
-    samples = load_samples(run.cache, run.settings.training_plan)
+    samples = load_samples(run.inputs.cache, run.settings.training_plan)
     fresh = Run(run.folder.parent / "fresh", dataclasses.replace(run.settings, seed=7))
     batch = draw_batch(simulated_sources(samples), CHANNELS, 4, (3, 0))
     with torch.no_grad():
@@ -99,7 +99,7 @@ def test_an_interrupted_run_ends_like_a_whole_one(run, cache, tmp_path, monkeypa
 
 def test_a_run_is_not_resumed_with_other_settings(run):
     with pytest.raises(InputError, match="steps"):
-        Run(run.folder, small(steps=9), cache=run.cache)
+        Run(run.folder, small(steps=9), cache=run.inputs.cache)
 
 
 def test_the_best_weights_are_kept_and_a_run_ends_when_nothing_gets_better(

@@ -19,7 +19,9 @@ _SKIPPED = {"quantile_coverage", "reliability"}
 def score(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Matched pixels, or with --truth granules.", show_default=False),
+        typer.Argument(
+            help="Matched pixels, stores, or with --truth granules.", show_default=False
+        ),
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="Model name or folder.", show_default=False)
@@ -46,7 +48,8 @@ def score(
 ) -> None:
     """Score a model on real matched pixels, or on simulated swaths with known rain.
 
-    Several files of matched pixels are scored each for itself, several granules together.
+    Of a store of 'xrain collocate' the patches of its test count. Several files of matched pixels
+    and stores are scored each for itself, several granules together.
     """
     from xrain.evaluation.scorecard import to_json
 
@@ -71,14 +74,17 @@ def _granules(files: Sequence[Path], model: str, options: dict[str, Any]) -> lis
 
 
 def _matchups(files: Sequence[Path], model: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    from xrain.crossvalidation import score_store
     from xrain.evaluation.matchups import score_matchups
     from xrain.models.store import load_model
+    from xrain.training.archive import is_store
 
     loaded, found = load_model(model), []
     with progress(len(files)) as bar:
         task = bar.add_task("scoring", total=len(files))
         for file in files:
-            found.append(score_matchups(file, loaded, **options))
+            scored = score_store if is_store(file) else score_matchups
+            found.append(scored(file, loaded, **options))
             bar.advance(task)
     return found
 

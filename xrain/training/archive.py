@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,6 +32,7 @@ Array = npt.NDArray[Any]
 
 ARRAYS: Final = (TB, SURFACE_PRECIP, INCIDENCE, LAND)
 COUNTS: Final = ("known", "wetness")
+DRAFT: Final = "draft"
 
 Progress = Callable[[int, int], None]
 
@@ -167,9 +167,10 @@ def open_archive(
     kept = [k for k, n in enumerate(facts["channels"]) if n in channels]
     place = f"{path.stem}-{split}-{_digest([str(path.resolve()), kept])}"
     folder = cache / place / _digest([facts, *([p.name, p.facts] for p in pieces)])
-    if not folder.exists():
-        with _drafted(folder) as draft:
-            _unpack(pieces, kept, facts["patch_size"], draft, progress)
+    with _locked(folder.parent):
+        if not folder.exists():
+            with _drafted(folder) as draft:
+                _unpack(pieces, kept, facts["patch_size"], draft, progress)
     tb, *others = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
     known, wetness = (np.load(folder / f"{name}.npy") for name in COUNTS)
     told = _told(path.name, facts, pieces, known)
@@ -212,19 +213,31 @@ def _mapped(path: Path) -> Array:
 
 
 @contextmanager
-def _drafted(folder: Path) -> Iterator[Path]:
-    """Give a folder to write to, which becomes `folder` at the end and replaces its neighbours."""
-    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+def _locked(place: Path) -> Iterator[None]:
+    """Let one run at a time unpack a store; the others wait for it and share the result."""
+    from filelock import FileLock
+
     try:
-        draft.mkdir(parents=True)
-        yield draft
-        old = [p for p in folder.parent.iterdir() if not p.name.startswith(".")]
-        draft.rename(folder)
-        for place in old:
-            shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name(f".{place.name}.lock")):
+            yield
     except OSError as error:
         why = error.strerror or str(error)
-        raise OutputError(f"{folder.parent} cannot be written: {why}") from error
+        raise OutputError(
+            f"{place} cannot be written: {why}; make room, or give another --cache"
+        ) from error
+
+
+@contextmanager
+def _drafted(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes `folder` at the end and replaces all beside it."""
+    draft, old = folder.with_name(DRAFT), list(folder.parent.iterdir())
+    for place in old:
+        shutil.rmtree(place)
+    try:
+        draft.mkdir()
+        yield draft
+        draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -248,13 +261,25 @@ def _unpack(
             tb, *others = read_arrays(piece, *ARRAYS)
             values = dict(zip(ARRAYS, (tb[..., kept], *others), strict=True))
             values |= dict(zip(COUNTS, tally(values[SURFACE_PRECIP]), strict=True))
+            _require_whole(piece, values, shapes)
             for name, array in values.items():
-                if array.shape != (piece.patches, *shapes[name]):
-                    raise FileFormatError(
-                        f"{piece.path} is damaged: {name} has shape {array.shape}; delete it and "
-                        "repeat 'xrain collocate'"
-                    )
                 streams[name].write(np.ascontiguousarray(array, _TYPES[name]).data)
+
+
+def _require_whole(
+    piece: Piece, values: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse a piece that is not what its attributes say: Zarr reads a lost chunk as one number."""
+    wrong = [n for n, v in values.items() if v.shape != (piece.patches, *shapes[n])]
+    seen = values[TB][np.isfinite(values[TB])]
+    if not seen.size or seen.min() == seen.max():
+        wrong.append(TB)
+    if values["known"].sum() != piece.facts["matched_pixels"]:
+        wrong.append(SURFACE_PRECIP)
+    if wrong:
+        raise FileFormatError(
+            f"{piece.path} is damaged: {', '.join(wrong)}; delete it and repeat 'xrain collocate'"
+        )
 
 
 _TYPES: Final = {

@@ -68,6 +68,12 @@ def describe_data(stores: Sequence[Mapping[str, Any]], simulated: float) -> str:
     return "; ".join(parts + [swaths] * bool(simulated))
 
 
+def _references(training: Mapping[str, Any]) -> list[str]:
+    """Credit the references of the stores."""
+    found = {f"{s['reference']} {s['reference_version']}" for s in training["stores"]}
+    return [f"rain beside the swaths: {name}" for name in sorted(found)]
+
+
 def limits(training: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what weights cannot do, by what they learned from."""
     if training["stores"]:
@@ -170,7 +176,7 @@ def publish(
         "limits": limits(training),
         "event_frequency": 1.0 - prior[0],
         "prior": tuple(prior),
-        "training": {**training, "credits": list(CREDITS)},
+        "training": {**training, "credits": [*CREDITS, *_references(training)]},
     }
     usual = detectors(samples, channels, seen)
     cards = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,13 @@ from xrain.errors import InputError
 from xrain.models.card import ModelCard
 from xrain.models.store import Model
 from xrain.models.unet import ConstellationUNet, describe
-from xrain.training.archive import Archive, open_archive, require_store
-from xrain.training.batches import Batch, Source, draw_batch, simulated_sources
-from xrain.training.export import class_frequencies, describe_data, publish
-from xrain.training.reality import Reality, read_real
-from xrain.training.samples import Plan, Shard, load_samples, make_samples
+from xrain.training.archive import require_store
+from xrain.training.batches import Batch, Source, draw_batch
+from xrain.training.export import class_frequencies, publish
+from xrain.training.inputs import Inputs, Report
+from xrain.training.reality import Reality
+from xrain.training.samples import Shard
 from xrain.training.settings import Settings
-from xrain.training.store import read_facts
 from xrain.training.verify import Judged, judged_loss, pixel_loss, verify
 
 SAVE_EVERY = 200
@@ -35,18 +38,13 @@ SAVE_EVERY = 200
 PATIENCE = 6
 """Judgements without a better one after which a run ends early."""
 
-JUDGED = 512
-"""Patches of a store by which a run is judged at most, spread over the validation days."""
-
-TYPICAL = 2048
-"""Patches of a store from which its ranges and frequencies are told at most."""
+AHEAD = 2
+"""Batches that are drawn while one is learned from."""
 
 REAL_BATCH = 1024
 """Real pixels of each table in a step."""
 
 BEST = "best.safetensors"
-
-Report = Callable[[dict[str, Any]], None]
 
 
 class Run:
@@ -68,8 +66,8 @@ class Run:
         self, folder: Path, chosen: Settings, device: str = "cpu", cache: Path | None = None
     ) -> None:
         self.folder, self.settings, self.device = folder, chosen, device
-        self.cache = cache or folder / "samples"
-        self.channels = {s: chosen.channels_of(s) for s in chosen.sensors}
+        self.inputs = Inputs(chosen, cache or folder / "samples")
+        self.channels = self.inputs.channels
         for path in chosen.stores:
             require_store(path, chosen.sensors, chosen.config.stride)
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,28 +147,42 @@ class Run:
         stop_after : float, optional
             Seconds after which to stop at the next checkpoint.
         """
-        samples = self._simulated(self.settings.training_plan, report)
-        archives = self._archives("train", report)
-        sources = self._sources(samples, archives)
-        typical = _typical(samples, archives)
+        inputs = replace(self.inputs, report=report)
+        learned = inputs.learned()
+        typical = learned.typical()
         if self.step == 0 and not self._warm:
             self._expect_climate(typical)
-        held_out = self._held_out(report)
-        reality = self._reality(typical)
+        held_out, reality = inputs.held_out(), inputs.reality(typical)
+        if self.step == 0 and self.settings.stores:
+            self._judge(held_out, report)  # what is no better than its beginning is not kept
         begun, losses = time.monotonic(), []
-        while not self.complete:
-            losses.append(self._advance(sources, reality))
-            if self.step % self.settings.judge_every == 0 or self.step == self.settings.steps:
-                self._judge(held_out, report)
-            if self.step % SAVE_EVERY == 0 or self.complete:
-                self.seconds += time.monotonic() - begun
-                begun = time.monotonic()
-                self.save()
-                self._log({"step": self.step, "loss": float(np.mean(losses))}, report)
-                losses = []
-                if stop_after is not None and self.seconds > stop_after:
-                    break
+        with contextlib.closing(self._batches(learned.sources())) as batches:
+            while not self.complete:
+                losses.append(self._advance(next(batches), reality))
+                if self.step % self.settings.judge_every == 0 or self.step == self.settings.steps:
+                    self._judge(held_out, report)
+                if self.step % SAVE_EVERY == 0 or self.complete:
+                    self.seconds += time.monotonic() - begun
+                    begun = time.monotonic()
+                    self.save()
+                    self._log({"step": self.step, "loss": float(np.mean(losses))}, report)
+                    losses = []
+                    if stop_after is not None and self.seconds > stop_after:
+                        break
         return self.complete
+
+    def _batches(self, sources: list[Source]) -> Generator[Batch]:
+        """Draw batches from the present step on, each while the one before is learned from."""
+        s = self.settings
+        with ThreadPoolExecutor(1) as reader:
+            coming: deque[Future[Batch]] = deque()
+            for step in range(self.step, s.steps):
+                job = (sources, self.channels, s.batch, (s.seed, step))
+                coming.append(reader.submit(draw_batch, *job))
+                if len(coming) > AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     @property
     def complete(self) -> bool:
@@ -178,47 +190,6 @@ class Run:
         judged = math.isfinite(self.best["held_out"])
         waited = judged and self.step - self.best["step"] >= PATIENCE * self.settings.judge_every
         return self.step >= self.settings.steps or waited
-
-    def _simulated(self, plan: Plan, report: Report | None = None) -> dict[str, Shard]:
-        """Make and read simulated samples; none where only stores are learned from."""
-        if not self.settings.simulated_share:
-            return {}
-        make_samples(self.cache, plan, progress=_sample_progress(report))
-        return load_samples(self.cache, plan, self.settings.channels)
-
-    def _archives(self, split: str, report: Report | None = None) -> list[Archive]:
-        """Open the stores, patches of one purpose."""
-        names = {s: [c.name for c in channels] for s, channels in self.channels.items()}
-        cache, progress = self.cache / "stores", _sample_progress(report)
-        sensors = [read_facts(path)["sensor"] for path in self.settings.stores]
-        return [
-            open_archive(path, split, cache, names[sensor], progress)
-            for path, sensor in zip(self.settings.stores, sensors, strict=True)
-        ]
-
-    def _sources(self, samples: dict[str, Shard], archives: list[Archive]) -> list[Source]:
-        """Draw from simulated samples and from stores, of each kind by number of patches."""
-        share, total = self.settings.simulated_share, sum(len(a.known) for a in archives)
-        stored = [a.source((1 - share) * len(a.known) / total) for a in archives]
-        return simulated_sources(samples, share) + stored
-
-    def _held_out(self, report: Report | None = None) -> list[Judged]:
-        """Read what to judge by: days of the stores kept apart, or else simulated swaths."""
-        if self.settings.stores:
-            found = self._archives("validation", report)
-            return [(a.some(JUDGED), self.channels[a.sensor]) for a in found]
-        samples = self._simulated(self.settings.judging_plan, report)
-        return [(shard, self.channels[s]) for s, shard in samples.items()]
-
-    def _reality(self, samples: dict[str, Shard]) -> Reality | None:
-        s = self.settings
-        if not s.matchups:
-            return None
-        tables = [read_real(path, s.channels) for path in s.matchups]
-        if s.folds > 1:
-            tables = [t.split(s.fold, s.folds)[0] for t in tables]
-        prior = 1.0 - class_frequencies(samples, s.config.edges)[0]
-        return Reality(tuple(tables), s.config.edges, prior, s.real, s.detection)
 
     def _judge(self, held_out: list[Judged], report: Report | None) -> None:
         """Measure the running mean on held-out samples, and keep the best.
@@ -255,9 +226,8 @@ class Run:
         if report is not None:
             report(facts)
 
-    def _advance(self, sources: list[Source], reality: Reality | None) -> float:
+    def _advance(self, batch: Batch, reality: Reality | None) -> float:
         s = self.settings
-        batch = draw_batch(sources, self.channels, s.batch, (s.seed, self.step))
         for group in self.optimiser.param_groups:
             group["lr"] = s.rate * _schedule(self.step / s.steps)
         loss = self._loss(batch)
@@ -312,18 +282,12 @@ class Run:
             Gives the finished model's scores on real data by sensor, for the cards.
         """
         s = self.settings
-        samples, archives = self._simulated(s.training_plan), self._archives("train")
-        stored = [a.facts for a in archives]
-        rain = [shard.rain for shard in samples.values()]
+        learned = self.inputs.learned()
+        typical = learned.typical()
         training: dict[str, Any] = {
-            "data": describe_data(stored, s.simulated_share),
+            **learned.told(),
             "matchups": [Path(p).name for p in s.matchups],
-            "stores": stored,
-            "simulated": s.simulated_share,
-            "sensors": list(s.sensors),
-            "patches": sum(map(len, rain)) + sum(f["patches"] for f in stored),
-            "pixels": sum(int(np.isfinite(r).sum()) for r in rain)
-            + sum(f["pixels"] for f in stored),
+            "sensors": list(typical),
             "steps": self.step,
             "seconds": round(self.seconds),
             "device": self.device,
@@ -334,54 +298,20 @@ class Run:
             training["before"] = before
         return publish(
             self.result(),
-            _typical(samples, archives),
+            typical,
             self.channels,
             self.folder / "models",
             version=version,
             training=training,
             scores=self.scores(),
             real=real,
-            seen=self._seen(),
+            seen=self.inputs.matched(),
         )
-
-    def _seen(self) -> dict[str, Any]:
-        """Brightness temperatures of the real pixels by the instrument that has their channels."""
-        parts: dict[str, list[Any]] = {}
-        for path in self.settings.matchups:
-            table = read_real(path, self.settings.channels)
-            for sensor, channels in self.channels.items():
-                if channels == table.channels:
-                    parts.setdefault(sensor, []).append(table.tb)
-        return {sensor: np.concatenate(tb) for sensor, tb in parts.items()}
 
     def scores(self) -> dict[str, Any]:
         """Judge the result on held-out simulated swaths, by sensor, if it learned from any."""
-        samples = self._simulated(self.settings.judging_plan)
+        samples = self.inputs.simulated(self.settings.judging_plan)
         return verify(self.result(), samples, self.channels)
-
-
-def _typical(samples: dict[str, Shard], archives: list[Archive]) -> dict[str, Shard]:
-    """Pixels by sensor that stand for what models will meet: observed ones where there are any.
-
-    Those of stores are laid out as one row, since their patches may differ in size.
-    """
-    rows: dict[str, list[Shard]] = {}
-    for archive in archives:
-        rows.setdefault(archive.sensor, []).append(archive.some(TYPICAL))
-    return samples | {sensor: _in_a_row(shards) for sensor, shards in rows.items()}
-
-
-def _in_a_row(shards: list[Shard]) -> Shard:
-    tb = np.concatenate([s.tb.reshape(1, 1, -1, s.tb.shape[-1]) for s in shards], axis=2)
-    names = ("rain", "incidence", "land")
-    rows = {n: [getattr(s, n).reshape(1, 1, -1) for s in shards] for n in names}
-    return Shard(tb, **{n: np.concatenate(parts, axis=2) for n, parts in rows.items()})
-
-
-def _sample_progress(report: Report | None) -> Callable[[int, int], None] | None:
-    if report is None:
-        return None
-    return lambda done, total: report({"samples": done, "of": total})
 
 
 def _facts(path: Path) -> dict[str, str]:

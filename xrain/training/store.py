@@ -256,7 +256,7 @@ def read_arrays(piece: Piece, *names: str) -> list[Array]:
             piece.path, engine="zarr", consolidated=False, drop_variables=others
         ) as ds:
             return [ds[n].values.astype(VARIABLES[n][1], copy=False) for n in names]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise FileFormatError(
             f"{piece.path} is damaged: {error}; delete it and repeat 'xrain collocate'"
         ) from error
