@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,18 +59,18 @@ class Size:
         Granules that only scores see.
     scans : int
         Scans of a GMI granule.
-    steps : int
-        Optimiser steps of each training.
+    training : tuple of str
+        Options of every training.
     """
 
     orbits: int = 50
     more: int = 50
     test: int = 16
     scans: int = 160
-    steps: int = 600
+    training: tuple[str, ...] = ("--preset", "finetune", "--steps", "400")
 
 
-SMALL = Size(orbits=6, more=0, test=2, scans=72, steps=20)
+SMALL = Size(6, 1, 1, 64, ("--preset", "tiny", "--shards", "4", "--steps", "2"))
 
 
 def foreign_physics() -> Parameters:
@@ -168,13 +167,201 @@ def _storm(event: Event) -> tuple[np.datetime64, tuple[float, float], Any]:
     return start, (place.latitude, place.longitude), storm
 
 
-def make_archive(folder: Path, size: Size, workers: int) -> None:
+def make_archive(folder: Path, size: Size) -> None:
     """Simulate all granules."""
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = [
-            pool.submit(simulate_event, folder / kind, event, size.scans, kind == "orbits")
-            for kind, some in events(size).items()
-            for event in some
-        ]
-        for job in jobs:
-            job.result()
+    for kind, some in events(size).items():
+        for event in some:
+            simulate_event(folder / kind, event, size.scans, kind == "orbits")
+
+
+# ---- the commands
+
+
+def xrain(*arguments: object) -> None:
+    """Run a command of xrain in this process."""
+    from xrain.cli import app
+
+    words = [str(a) for a in arguments]
+    print("xrain", *words, flush=True)
+    if code := app(words, standalone_mode=False):
+        raise SystemExit(code)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The chain of commands in a folder.
+
+    Attributes
+    ----------
+    folder : Path
+        Where everything lies.
+    size : Size
+        How much is done.
+    init : str
+        The shipped weights: a name or a folder.
+    """
+
+    folder: Path
+    size: Size
+    init: str
+
+    def seen(self, sensor: str, *kinds: str, suffix: str = "HDF5") -> list[str]:
+        """Patterns of the granules of a sensor, or of what lies beside them."""
+        return [str(self.folder / "granules" / kind / f"{sensor}-???.{suffix}") for kind in kinds]
+
+    def store(self, name: str, radiometer: list[str], reference: list[str]) -> Path:
+        """Collocate, unless that is done."""
+        path = self.folder / f"{name}.zarr"
+        done = self.folder / f"{name}.json"
+        if not done.exists():
+            given = [w for p in radiometer for w in ("--radiometer", p)]
+            given += [w for p in reference for w in ("--reference", p)]
+            held_out = ("--validation", "2020-11/2020-12", "--test", "2021")
+            xrain("collocate", *given, *held_out, "--workers", 1, "-o", path)
+            done.write_text(json.dumps(store_facts(path)), "utf-8")
+        return path
+
+    def train(self, name: str, init: str | Path, *options: object) -> Path:
+        """Train, unless that is done; gives the network for all channels."""
+        out = self.folder / "runs" / name
+        model = out / "models" / "constellation-unet-1"
+        if not model.exists():
+            cache = ("--cache", self.folder / "samples")
+            xrain("train", "--init", init, *options, *self.size.training, *cache, "-o", out)
+        return model
+
+    def retrieve(self, model: Path) -> list[str]:
+        """Retrieve rain from the GMI granules over which the second radiometer flies."""
+        out = self.folder / "rain"
+        files = sorted(Path(self.folder, "granules", "orbits").glob("gmi-???.HDF5"))
+        left = [f for f in files if not (out / f"{f.stem}.rain.nc").exists()]
+        if left:
+            xrain("retrieve", *left, "-m", model, "-o", out)
+        return [str(out / "*.rain.nc")]
+
+    def score(self, name: str, sensor: str, model: str | Path) -> dict[str, float]:
+        """Score a model on the test granules against the truth of the whole swath."""
+        from xrain.evaluation.swaths import score_granules
+
+        path = self.folder / "scores" / f"{sensor}-{name}.json"
+        if not path.exists():
+            granules = sorted(Path(self.folder, "granules", "test").glob(f"{sensor}-???.HDF5"))
+            print("scoring", sensor, name, flush=True)
+            path.parent.mkdir(exist_ok=True)
+            found = score_granules(granules, str(model), bootstrap=0)
+            path.write_text(json.dumps(found, default=float), "utf-8")
+        return told(json.loads(path.read_text("utf-8"))["all"])
+
+    def networks(self) -> dict[str, dict[str, str | Path]]:
+        """Make every network, by sensor and by what it learned from."""
+        gmi, second = (self.seen(s, "orbits") for s in _SENSORS)
+        more = [self.seen(s, "orbits", "more") for s in _SENSORS]
+        truth = [self.seen(s, "orbits", "more", suffix="truth.nc") for s in _SENSORS]
+        alone = ("--simulated", 0)
+        radar = self.store("gmi-radar", gmi, self.seen("gmi", "orbits", suffix="radar.HDF5"))
+        tuned = self.train("gmi-radar", self.init, "--data", radar, *alone)
+        perfect = self.store("gmi-truth", more[0], truth[0])
+        ceiling = self.train("gmi-truth", self.init, "--data", perfect, *alone)
+        taught = self.store(f"{SECOND}-teacher", second, self.retrieve(tuned))
+        align = ("--sensors", SECOND, *(w for p in more[1] for w in ("--align", p)))
+        teacher = self.train(f"{SECOND}-teacher", tuned, "--data", taught, *alone)
+        moved = self.train(f"{SECOND}-aligned", self.init, *align)
+        both = self.train(
+            f"{SECOND}-both", tuned, "--data", taught, *align, "--simulated", 0.3
+        )  # fmt: skip
+        perfect = self.store(f"{SECOND}-truth", more[1], truth[1])
+        best = self.train(f"{SECOND}-truth", self.init, "--data", perfect, *alone)
+        return {
+            "gmi": {"shipped": self.init, "radar": tuned, "ceiling": ceiling},
+            SECOND: {
+                "shipped": self.init, "shared": tuned, "teacher": teacher, "aligned": moved,
+                "both": both, "ceiling": best,
+            },
+        }  # fmt: skip
+
+    def run(self) -> dict[str, Any]:
+        """Do all that is not done yet, and report."""
+        make_archive(self.folder / "granules", self.size)
+        scores = {
+            sensor: {name: self.score(name, sensor, model) for name, model in found.items()}
+            for sensor, found in self.networks().items()
+        }
+        report = {
+            "weights": self.init,
+            "physics": differences(foreign_physics(), default_parameters()),
+            "orbits": self.size.orbits,
+            "scans": self.size.scans,
+            "stores": {p.stem: json.loads(p.read_text("utf-8")) for p in self._told()},
+            "scores": scores,
+            "closed": {sensor: closed(found) for sensor, found in scores.items()},
+        }
+        (self.folder / "report.json").write_text(json.dumps(report, indent=1), "utf-8")
+        return report
+
+    def _told(self) -> list[Path]:
+        return sorted(p for p in self.folder.glob("*-*.json"))
+
+
+# ---- the result
+
+
+def store_facts(path: Path) -> dict[str, int]:
+    """Count what a store holds to learn from and to judge by."""
+    from xrain.training.store import list_pieces
+
+    pieces = list_pieces(path)
+    names = ("patches", "matched_pixels", "raining_pixels")
+    return {"granules": len(pieces), **{n: sum(p.facts[n] for p in pieces) for n in names}}
+
+
+def told(scores: dict[str, Any]) -> dict[str, float]:
+    """Correlation, error in mm/h, and the share of the variance that stays unexplained."""
+    r = float(scores["correlation"]) if scores.get("correlation") is not None else math.nan
+    return {"correlation": r, "rmse": float(scores["rmse"]), "unexplained": 1 - r * r}
+
+
+def closed(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Share of the gap between the shipped weights and the ceiling that each network closes."""
+    first, last = scores["shipped"], scores["ceiling"]
+
+    def share(own: dict[str, float], key: str) -> float | None:
+        gap = first[key] - last[key]
+        return (first[key] - own[key]) / gap if gap else None
+
+    return {
+        name: {k: share(own, k) for k in ("unexplained", "rmse")}
+        for name, own in scores.items()
+        if name not in ("shipped", "ceiling")
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """Lay the report out for reading."""
+    lines = ["physics: " + " ".join(report["physics"]), ""]
+    head = ("correlation", "RMSE, mm/h", "1 - r2", "closed, 1 - r2", "closed, RMSE")
+    lines.append(f"{'':<16}" + "".join(f"{h:>16}" for h in head))
+    for sensor, found in report["scores"].items():
+        for name, s in found.items():
+            gap = report["closed"][sensor].get(name)
+            cells = [f"{s[k]:.3f}" for k in ("correlation", "rmse", "unexplained")]
+            shares = [gap[k] for k in ("unexplained", "rmse")] if gap else [None, None]
+            cells += ["" if x is None else f"{x:.0%}" for x in shares]
+            lines.append(f"{sensor + ' ' + name:<16}" + "".join(f"{c:>16}" for c in cells))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Rehearse, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--small", action="store_true", help="the same chain in a minute")
+    parser.add_argument("--init", default="constellation-unet", help="the shipped weights")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    report = Rehearsal(args.folder, SMALL if args.small else Size(), args.init).run()
+    print(table(report))
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

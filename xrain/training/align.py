@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from xrain.matching.quality import good_tb
 from xrain.sensors import get_sensor
 from xrain.training.samples import Shard
 
-__all__ = ["Alignment", "aligned", "fit_alignment", "group_by_sensor", "observed_patches"]
+__all__ = ["Alignment", "align_samples", "fit_alignment", "observed_patches"]
 
 Array = npt.NDArray[Any]
 
@@ -132,11 +132,11 @@ def fit_alignment(tb: Array, land: Array, observed_tb: Array, observed_land: Arr
             f"{tb.shape[-1]} simulated channels cannot be aligned with {observed_tb.shape[-1]} "
             "observed ones"
         )
-    few = min(len(tb), len(observed_tb))
-    if few < 2 * FOLDS:
+    counts = {"simulated": len(tb), "observed": len(observed_tb)}
+    if few := [f"{n} {kind}" for kind, n in counts.items() if n < FOLDS]:
         raise InputError(
-            f"an alignment needs {2 * FOLDS} patches on either side, there are {few}: give more "
-            "granules"
+            f"an alignment needs {FOLDS} patches of either kind, there are {' and '.join(few)}: "
+            "give more shards or granules"
         )
     parts = [
         _fit_surface(_departures(tb, land, s), _departures(observed_tb, observed_land, s))
@@ -145,35 +145,47 @@ def fit_alignment(tb: Array, land: Array, observed_tb: Array, observed_land: Arr
     return Alignment(*(np.stack(x) for x in zip(*parts, strict=True)))
 
 
-def aligned(shard: Shard, sensor: str, granules: Sequence[str | os.PathLike[str]]) -> Shard:
-    """Move simulated samples of a sensor to where its granules lie.
+def align_samples(
+    samples: Mapping[str, Shard],
+    channels: Mapping[str, Sequence[str]],
+    granules: Sequence[str | os.PathLike[str]],
+) -> dict[str, Alignment]:
+    """Fit an alignment for every instrument that has granules.
 
     Parameters
     ----------
-    shard : Shard
-        Samples with all channels of the sensor.
-    sensor : str
-        The instrument.
+    samples : mapping of str to Shard
+        Simulated samples by instrument.
+    channels : mapping of str to sequence of str
+        Names of their channels.
     granules : sequence of path
-        Its L1C granules; some hundred orbits of a whole year make shifts certain.
+        L1C granules of these instruments.
+
+    Raises
+    ------
+    InputError
+        If a granule is of another instrument, or there are too few.
     """
-    names = [c.name for c in get_sensor(sensor).channels]
-    seen = observed_patches(granules, names, shard.tb.shape[1])
-    return fit_alignment(shard.tb, shard.land, *seen).move(shard)
+    groups: dict[str, list[str | os.PathLike[str]]] = {}
+    for path in granules:
+        with open_l1c(path) as ds:
+            groups.setdefault(str(ds.attrs["sensor"]), []).append(path)
+    if foreign := sorted(set(groups) - set(samples)):
+        raise InputError(
+            f"granules of {', '.join(foreign)} cannot be aligned with samples of "
+            f"{', '.join(samples)}: name the instruments with --sensors"
+        )
+    return {
+        s: fit_alignment(
+            samples[s].tb,
+            samples[s].land,
+            *observed_patches(own, channels[s], samples[s].tb.shape[1]),
+        )
+        for s, own in groups.items()
+    }
 
 
 # ---- observations
-
-
-def group_by_sensor(
-    granules: Sequence[str | os.PathLike[str]],
-) -> dict[str, list[str | os.PathLike[str]]]:
-    """Sort granules by their instrument."""
-    out: dict[str, list[str | os.PathLike[str]]] = {}
-    for path in granules:
-        with open_l1c(path) as ds:
-            out.setdefault(str(ds.attrs["sensor"]), []).append(path)
-    return out
 
 
 def observed_patches(
