@@ -337,6 +337,55 @@ def bench_collocation(path: Path) -> list[Figure]:
     ]
 
 
+def store_of_copies(path: Path, store: Path, train: int) -> Path:
+    """Make a store of one pair of full granules, so many times over, and a day to judge by."""
+    import shutil
+
+    from xrain.collocation import Split, collocate
+
+    radar = write_radar_beside(path, path.with_name("copied.HDF5"))
+    judged = {"split": Split(validation=("2020-07-01",))}
+    (piece,) = collocate([path], [radar], store, judged, workers=1)
+    for k in range(train):
+        copy = Path(shutil.copytree(piece.path, store / f"copy-{k:03d}")) / "zarr.json"
+        facts = json.loads(copy.read_text())
+        facts["attributes"]["split"] = "train"
+        copy.write_text(json.dumps(facts))
+    return store
+
+
+def bench_training(path: Path) -> list[Figure]:
+    """Measure how long training on a store waits for data, and how busy it keeps the processor.
+
+    The latter needs a machine that does nothing else.
+    """
+    import torch
+
+    from xrain.training.fit import Run
+    from xrain.training.settings import settings
+
+    store, count = store_of_copies(path, path.with_name("copies.zarr"), 20), 30
+    chosen = settings("archive", ("GMI",), stores=(str(store),), simulated=0.0)
+    run = Run(path.with_name("run"), chosen)
+    batches = run.batches(run.inputs.learned().sources())
+    run.advance(next(batches))
+    start, waited = (time.perf_counter(), time.process_time()), 0.0
+    for _ in range(count):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        run.advance(batch)
+    wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
+    batches.close()
+    return [
+        Figure("step of training on a store, eight patches of GMI", wall / count, "s"),
+        Figure("time that it waits for data", 100 * waited / wall, "%", "≤ 10"),
+        Figure(
+            "processor time / (time × threads)", busy / wall / torch.get_num_threads(), "", "≥ 0.9"
+        ),
+    ]
+
+
 def bench_matching(path: Path) -> list[Figure]:
     """Time averaging a full DPR granule over a full GMI one's footprints against a k-d tree."""
     from scipy.spatial import cKDTree
@@ -442,7 +491,7 @@ def bench_simulator() -> list[Figure]:
 def main() -> None:
     """Run everything, or what is named, and print a table or JSON."""
     parts = ("reading", "retrieval", "inversion", "scene", "resampling", "grid", "matching",
-             "collocation", "memory", "import", "simulator")  # fmt: skip
+             "collocation", "training", "memory", "import", "simulator")  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="by default all")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -453,7 +502,7 @@ def main() -> None:
         from xrain.testing import write_fake_l1c
 
         folder = Path(name)
-        if {"reading", "scene", "matching", "collocation"} & set(wanted):
+        if {"reading", "scene", "matching", "collocation", "training"} & set(wanted):
             path = write_fake_l1c(folder, "gmi", scans=SCANS)  # the archive's name tells Satpy
         calls: dict[str, Callable[[], list[Figure]]] = {
             "reading": lambda: bench_reading(path),
@@ -464,6 +513,7 @@ def main() -> None:
             "grid": lambda: bench_grid(folder),
             "matching": lambda: bench_matching(path),
             "collocation": lambda: bench_collocation(path),
+            "training": lambda: bench_training(path),
             "memory": lambda: bench_memory(folder),
             "import": bench_import,
             "simulator": bench_simulator,

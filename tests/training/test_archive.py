@@ -14,14 +14,14 @@ import torch
 from typer.testing import CliRunner
 
 from xrain.cli import app
-from xrain.collocation import Split, collocate
+from xrain.collocation import collocate
 from xrain.errors import FileFormatError, InputError, OutputError
 from xrain.models.publish import check_package, package_models
 from xrain.models.store import load_model
 from xrain.models.trunk import UNetConfig
 from xrain.retrieval import retrieve
 from xrain.sensors import get_sensor
-from xrain.simulate.granule import radar_path, simulate_granule, truth_path
+from xrain.simulate.granule import radar_path, truth_path
 from xrain.testing import fake_swath
 from xrain.training.archive import open_archive
 from xrain.training.batches import Source, draw_batch, tally
@@ -32,37 +32,8 @@ from xrain.training.settings import settings
 from xrain.training.store import list_pieces, open_store
 from xrain.training.verify import judged_loss
 
-SIZE = 16
 SMALL = UNetConfig(widths=(8, 12, 16), hidden=16, pixel=16, pixel_blocks=1)
 NAMES = [c.name for c in get_sensor("GMI").channels]
-DAYS = {"2019-03-01": 5, "2019-03-02": 3, "2019-04-01": 4, "2019-05-01": 6}
-"""Days of the granules, and the seed of each."""
-
-SPLIT = Split(test=("2019-05",), validation=("2019-04",))
-
-
-def granule(folder, sensor, day, seed):
-    return simulate_granule(
-        sensor, folder / f"{sensor}-{day}.HDF5", seed=seed, scans=24, place=(25.0, -88.0),
-        spacing=10.0, start=np.datetime64(f"{day}T12:00", "ns"), with_radar=sensor == "gmi",
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    """Granules of GMI on four days, each with the radar's."""
-    folder = tmp_path_factory.mktemp("archive")
-    return [granule(folder, "gmi", day, seed) for day, seed in DAYS.items()]
-
-
-@pytest.fixture(scope="module")
-def store(archive, tmp_path_factory):
-    """Two days to learn from, one to judge by, one for the test."""
-    path = tmp_path_factory.mktemp("store") / "gmi-dpr.zarr"
-    radar = [radar_path(g) for g in archive]
-    collocate(archive, radar, path, {"size": SIZE, "split": SPLIT}, workers=1)
-    assert [p.split for p in list_pieces(path)] == ["train", "train", "validation", "test"]
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +104,10 @@ def test_arrays_hold_what_the_store_holds(store, tmp_path):
     np.testing.assert_array_equal(two.rain, whole.shard.rain[[0, -1]])
 
 
-def test_arrays_are_made_once_and_anew_when_the_store_grew(archive, store, tmp_path):
+def test_arrays_are_made_once_and_anew_when_the_store_grew(archive, cutting, tmp_path):
     grown = tmp_path / "grown.zarr"
     radar = [radar_path(g) for g in archive]
-    collocate(archive[:1], radar, grown, {"size": SIZE, "split": SPLIT}, workers=1)
+    collocate(archive[:1], radar, grown, cutting, workers=1)
     cache = tmp_path / "cache"
 
     def stamps():
@@ -221,7 +192,7 @@ def test_squares_hold_known_pixels_and_weigh_as_nature_does():
 
 
 def test_the_share_of_simulated_batches_is_as_asked(run):
-    other = np.zeros((40, SIZE, SIZE), np.float32)
+    other = np.zeros((40, 16, 16), np.float32)
     shard = Shard(np.zeros((*other.shape, 5), "f2"), other, other.astype("f2"), other.astype("f2"))
     archives = run.inputs.archives("train")
     sources = Learned({"MHS": shard}, archives, 0.4).sources()
@@ -250,9 +221,9 @@ def test_observations_get_little_noise_and_none_of_the_errors_of_simulations(run
 # ---- runs
 
 
-def test_a_run_learns_from_a_store_alone(run, store):
+def test_a_run_learns_from_a_store_alone(run, store, tmp_path):
     assert not list(run.folder.rglob("*.npz"))  # nothing was simulated
-    fresh = Run(run.folder.parent / "fresh", on(store, seed=7))
+    fresh = Run(tmp_path, on(store, seed=7))
     assert judged(run) < judged(fresh)
     log = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert min(f["held_out"] for f in log if "held_out" in f) == pytest.approx(judged(run))
@@ -352,12 +323,11 @@ def test_drain_learns_from_a_store(store, tmp_path):
     assert again.scores["real"]["GMI"]["gmi-dpr.zarr"]["after"]["all"]["n"] > 0
 
 
-def test_two_sensors_learn_together(store, run, tmp_path):
-    days = [*DAYS][1:]
-    files = [granule(tmp_path, "mhs", day, DAYS[day]) for day in days]
+def test_two_sensors_learn_together(store, run, granules, cutting, tmp_path):
+    files = granules("mhs", tmp_path)
     other = tmp_path / "mhs.zarr"
     truth = [truth_path(f) for f in files]
-    collocate(files, truth, other, {"size": 24, "least": 1, "split": SPLIT}, workers=1)
+    collocate(files, truth, other, cutting | {"size": 24}, workers=1)
     base = run.folder / "models" / "gmi-unet-1"
     found = command("--data", store, "--data", other, "--simulated", 0, "--steps", 4,
                     "--init", base, "-o", tmp_path / "both")  # fmt: skip

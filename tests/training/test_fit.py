@@ -1,6 +1,7 @@
 """A small run from simulated samples to published models that retrieve."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from xrain.training.export import class_frequencies
 from xrain.training.fit import Run
 from xrain.training.samples import Shard, load_samples, make_samples, shard_path
 from xrain.training.settings import settings
-from xrain.training.verify import pixel_loss
+from xrain.training.verify import judged_loss, pixel_loss
 
 SENSORS = ("GMI", "MHS")
 CHANNELS = {s: get_sensor(s).channels for s in SENSORS}
@@ -149,6 +150,25 @@ def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
     assert mixed.best["step"] == 2
     after = mixed.network.state_dict()
     assert any(not torch.equal(v, after[k]) for k, v in plain.network.state_dict().items())
+
+
+def test_a_store_is_mixed_in_and_judges(run, cache, store, tmp_path):
+    chosen = small(stores=(str(store),), simulated=0.5, judge_every=4)
+    mixed = Run(tmp_path, chosen, cache=cache)
+    assert mixed.train()
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = {f["step"]: f["held_out"] for f in log if "held_out" in f}
+    assert [*losses] == [0, 4, 8]
+    assert judged_loss(mixed.result(), mixed.inputs.held_out()) == pytest.approx(
+        min(losses.values())
+    )
+    card = mixed.publish(real=lambda model: {"GMI": {"n": len(model.card.rates)}})[1]
+    assert {*card.scores} == {"simulated", "real"}
+    assert card.scores["real"] == {"GMI": {"n": len(SMALL.edges)}}
+    (told,) = card.training["stores"]
+    assert card.training["patches"] == told["patches"] + 16
+    assert "in 50% of the batches simulated swaths" in card.limits[0]
+    assert "DPR" in card.limits[0]
 
 
 def test_with_real_pixels_the_last_weights_are_kept(cache, tmp_path, monkeypatch):

@@ -156,9 +156,9 @@ class Run:
         if self.step == 0 and self.settings.stores:
             self._judge(held_out, report)  # what is no better than its beginning is not kept
         begun, losses = time.monotonic(), []
-        with contextlib.closing(self._batches(learned.sources())) as batches:
+        with contextlib.closing(self.batches(learned.sources())) as batches:
             while not self.complete:
-                losses.append(self._advance(next(batches), reality))
+                losses.append(self.advance(next(batches), reality))
                 if self.step % self.settings.judge_every == 0 or self.step == self.settings.steps:
                     self._judge(held_out, report)
                 if self.step % SAVE_EVERY == 0 or self.complete:
@@ -171,7 +171,7 @@ class Run:
                         break
         return self.complete
 
-    def _batches(self, sources: list[Source]) -> Generator[Batch]:
+    def batches(self, sources: list[Source]) -> Generator[Batch]:
         """Draw batches from the present step on, each while the one before is learned from."""
         s = self.settings
         with ThreadPoolExecutor(1) as reader:
@@ -226,7 +226,8 @@ class Run:
         if report is not None:
             report(facts)
 
-    def _advance(self, batch: Batch, reality: Reality | None) -> float:
+    def advance(self, batch: Batch, reality: Reality | None = None) -> float:
+        """Take one step, on a batch and on real pixels if there are any; return the loss."""
         s = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = s.rate * _schedule(self.step / s.steps)

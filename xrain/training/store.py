@@ -31,9 +31,8 @@ from xrain.conventions import (
     TIME,
 )
 from xrain.errors import FileFormatError, InputError
-from xrain.training.samples import Shard
 
-__all__ = ["Piece", "list_pieces", "load_shard", "open_store", "read_arrays", "read_facts"]
+__all__ = ["Piece", "list_pieces", "open_store", "read_arrays", "read_facts"]
 
 Array = npt.NDArray[Any]
 
@@ -185,28 +184,6 @@ def open_store(path: str | os.PathLike[str], split: str | None = None) -> xr.Dat
     out = out.assign(month=time.month, day=time.day)
     along = [str(n) for n, v in out.variables.items() if v.dims == (PATCH,)]
     return out.set_coords([LATITUDE, LONGITUDE, INCIDENCE, *along])
-
-
-def load_shard(path: str | os.PathLike[str], split: str | None = None) -> Shard:
-    """Read the patches of one purpose into memory, in half precision as training takes them.
-
-    Parameters
-    ----------
-    path, split
-        As for :func:`open_store`.
-
-    Returns
-    -------
-    Shard
-        ``tb``, ``rain``, ``incidence`` and ``land``; ``rain`` is NaN where there is no reference.
-    """
-    pieces = _with_patches(path, split)
-    columns: list[list[Array]] = [[], [], [], []]
-    names = (TB, SURFACE_PRECIP, INCIDENCE, LAND)
-    for piece in pieces:
-        for column, name, values in zip(columns, names, read_arrays(piece, *names), strict=True):
-            column.append(values if name == SURFACE_PRECIP else values.astype(np.float16))
-    return Shard(*(np.concatenate(c) for c in columns))
 
 
 def _with_patches(path: str | os.PathLike[str], split: str | None) -> list[Piece]:
