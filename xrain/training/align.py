@@ -207,8 +207,8 @@ def observed_patches(
     """
     each = max(PATCHES // max(len(granules), 1), 1)
     found = [_cut(path, channels, size, each) for path in granules]
-    tb, land = (np.concatenate(x) if x else np.empty(0) for x in zip(*found, strict=True))
-    if not tb.size:
+    tb, land = (np.concatenate(x) for x in zip(*found, strict=True))
+    if not len(tb):
         raise InputError(f"no granule to align with is {size} scans long")
     return tb, land
 
@@ -228,14 +228,13 @@ def _cut(
     wide = max(size - tb.shape[1], 0)  # a narrow swath is filled up, as simulated patches are
     tb = np.pad(tb, ((0, 0), (0, wide), (0, 0)), constant_values=np.nan)
     land = np.pad(land, ((0, 0), (0, wide)), constant_values=np.nan)
-    rows, columns = (range(0, n - size + 1, size) for n in tb.shape[:2])
-    corners = [(r, c) for r in rows for c in columns]
-    chosen = np.unique(np.linspace(0, len(corners) - 1, most).astype(int)) if corners else []
-    squares = [np.s_[r : r + size, c : c + size] for r, c in (corners[k] for k in chosen)]
-    empty = np.empty((0, size, size, len(channels)), np.float32)
+    rows, columns = (range(0, n - size + 1, size) for n in land.shape)
+    squares = [np.s_[r : r + size, c : c + size] for r in rows for c in columns]
     if not squares:
+        empty = np.empty((0, size, size, len(channels)), np.float32)
         return empty, empty[..., 0]
-    return np.stack([tb[s] for s in squares]), np.stack([land[s] for s in squares])
+    chosen = np.unique(np.linspace(0, len(squares) - 1, most).astype(int))
+    return np.stack([tb[squares[k]] for k in chosen]), np.stack([land[squares[k]] for k in chosen])
 
 
 # ---- the map of one surface
