@@ -70,7 +70,7 @@ class Size:
     training: tuple[str, ...] = ("--preset", "finetune", "--steps", "400")
 
 
-SMALL = Size(6, 1, 1, 64, ("--preset", "tiny", "--shards", "4", "--steps", "2"))
+SMALL = Size(6, 1, 1, 40, ("--preset", "tiny", "--shards", "4", "--steps", "2"))
 
 
 def foreign_physics() -> Parameters:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, special
 
-from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE
+from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, PIXEL, SCAN
 from xrain.errors import InputError
 from xrain.io.open import open_l1c
 from xrain.land import land_fraction
@@ -224,7 +224,7 @@ def _cut(
     for k, name in enumerate(channels):
         if name in names:
             tb[..., k] = given[..., names.index(name)]
-    land = land_fraction(ds[LATITUDE].values, ds[LONGITUDE].values)
+    land = land_fraction(*(ds[n].transpose(SCAN, PIXEL).values for n in (LATITUDE, LONGITUDE)))
     wide = max(size - tb.shape[1], 0)  # a narrow swath is filled up, as simulated patches are
     tb = np.pad(tb, ((0, 0), (0, wide), (0, 0)), constant_values=np.nan)
     land = np.pad(land, ((0, 0), (0, wide)), constant_values=np.nan)
