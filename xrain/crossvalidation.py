@@ -131,7 +131,7 @@ def score_stores(
     for path in chosen.stores:
         if not any(p.patches for p in list_pieces(path, "test")):
             continue
-        shown = chosen.channels if chosen.channels else None
+        shown = chosen.channels or None
         out.setdefault(str(read_facts(path)["sensor"]), {})[Path(path).name] = {
             state: _mean([score_store(path, model, channels=shown, bootstrap=0, device=device)])
             for state, model in states.items()

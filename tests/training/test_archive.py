@@ -25,6 +25,7 @@ from xrain.simulate.granule import radar_path, truth_path
 from xrain.testing import fake_swath
 from xrain.training.archive import open_archive
 from xrain.training.batches import Source, draw_batch, tally
+from xrain.training.export import publish
 from xrain.training.fit import Run
 from xrain.training.inputs import Learned
 from xrain.training.samples import Shard
@@ -246,6 +247,22 @@ def test_cards_say_what_was_learned_from(run):
     rain = rain[np.isfinite(rain)]
     assert card.event_frequency == pytest.approx((rain >= SMALL.edges[0]).mean(), abs=0.02)
     assert retrieve(fake_swath("gmi", 20, 15), models / "gmi-unet-1").surface_precip.notnull().all()
+
+
+def test_a_receiver_that_died_has_no_range(run, tmp_path):
+    learned = run.inputs.learned()
+    samples = learned.typical()
+    samples["GMI"].tb[..., 5] = np.nan
+    told = {**learned.told(), "matchups": []}
+    cards = publish(
+        run.result(), samples, run.channels, tmp_path, version=1, training=told, scores={}
+    )
+    assert [len(card.ranges) for card in cards] == [12, 12]
+    assert NAMES[5] not in cards[1].ranges
+    assert NAMES[5] in cards[1].channels
+    assert len(cards[1].detector["GMI"]["channels"]) == 12
+    swath = fake_swath("gmi", 20, 15)
+    assert retrieve(swath, tmp_path / "gmi-unet-1").surface_precip.notnull().all()
 
 
 def test_an_interrupted_run_ends_like_a_whole_one(run, store, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,13 +179,16 @@ def publish(
         "prior": tuple(prior),
         "training": {**training, "credits": [*CREDITS, *_references(training)]},
     }
-    usual = detectors(samples, channels, seen)
+    heard = {n: _heard(s.tb) for n, s in samples.items()}
+    shown = {n: dataclasses.replace(s, tb=s.tb[..., heard[n]]) for n, s in samples.items()}
+    known = {n: list(itertools.compress(channels[n], mask)) for n, mask in heard.items()}
+    usual = detectors(shown, known, {n: tb[:, heard[n]] for n, tb in (seen or {}).items()})
     cards = []
     if not drain:
-        ranges = valid_ranges(samples, channels)
+        ranges = valid_ranges(shown, known)
         cards.append(_constellation_card(common | {"ranges": ranges, "detector": usual}))
-    for name, shard in samples.items():
-        own = {"ranges": valid_ranges({name: shard}, channels), "detector": {name: usual[name]}}
+    for name, shard in shown.items():
+        own = {"ranges": valid_ranges({name: shard}, known), "detector": {name: usual[name]}}
         cards.append(_sensor_card(name, channels[name], drain, common | own))
     every = {"simulated": scores, "real": real(Model(cards[0], network)) if real else {}}
     out = []
@@ -194,6 +198,11 @@ def publish(
         out.append(save_model(folder, card, tensors, trunk=trunk))
         add_to_registry(registry or root / "registry.json", root, folder)
     return out
+
+
+def _heard(tb: npt.NDArray[np.float16]) -> npt.NDArray[np.bool_]:
+    """Tell channels that have values from those whose receiver has died, shape (channel,)."""
+    return np.asarray(np.isfinite(tb).any((0, 1, 2)))
 
 
 def _scores_of(sensor: str | None, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
