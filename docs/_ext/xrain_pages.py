@@ -10,6 +10,8 @@
     Tables of the scores of a comparison and of what they are told apart by.
 ``comparison-tables``
     Scores of a stored comparison, from the file that ``tools/keep_comparison.py`` writes.
+``rehearsal-table``
+    What a rehearsal of the training on an archive gained, from the report of ``tools/rehearse.py``.
 ``cli-reference``
     Every command with its arguments and options, from the command line's own definitions.
 """
@@ -20,7 +22,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -232,6 +234,44 @@ class ComparisonTables(Written):
         return f"{scores[name]:{form}}{span}".replace("-", "−")
 
 
+class RehearsalTable(Written):
+    """Scores of a stored rehearsal by radiometer; a sentence where none is stored."""
+
+    required_arguments = 1
+
+    NAMES: ClassVar[dict[str, str]] = {
+        "shipped": "shipped weights",
+        "radar": "learned from the radar's swath",
+        "shared": "the weights that GMI learned from the radar",
+        "teacher": "learned from GMI's retrieval",
+        "aligned": "learned from aligned simulations, no radar anywhere",
+        "both": "learned from GMI's retrieval and aligned simulations",
+        "ceiling": "ceiling: learned from the truth of every swath",
+    }
+
+    def lines(self) -> Iterable[str]:
+        path = Path(self.env.srcdir, Path(self.env.docname).parent, self.arguments[0])
+        self.env.note_dependency(str(path))
+        if not path.is_file():
+            yield "*No rehearsal is stored with this version.*"
+            return
+        report = json.loads(path.read_text(encoding="utf-8"))
+        yield f"Begun from {literal(report['weights'])}; {report['orbits']} orbits with a radar."
+        head = ("Weights", "Correlation", "RMSE, mm/h", "1 − r²", "Closed, 1 − r²", "Closed, RMSE")
+        for sensor, scores in report["scores"].items():
+            yield from ("", f".. rubric:: {get_sensor(sensor).name}")
+            rows = [self._row(name, s, report["closed"][sensor]) for name, s in scores.items()]
+            yield from list_table(head, rows, "40 12 12 12 12 12")
+
+    def _row(self, name: str, scores: dict[str, float], closed: dict[str, Any]) -> tuple[str, ...]:
+        shares = [closed.get(name, {}).get(k) for k in ("unexplained", "rmse")]
+        return (
+            self.NAMES[name],
+            *(f"{scores[k]:.3f}" for k in ("correlation", "rmse", "unexplained")),
+            *("" if x is None else f"{x:.0%}".replace("-", "−") for x in shares),
+        )
+
+
 class CommandLine(Written):
     """Every command, from the definitions that the command line itself uses."""
 
@@ -298,5 +338,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("scores-overview", ScoresOverview)
     app.add_directive("strata-overview", StrataOverview)
     app.add_directive("comparison-tables", ComparisonTables)
+    app.add_directive("rehearsal-table", RehearsalTable)
     app.add_directive("cli-reference", CommandLine)
     return {"version": "1", "parallel_read_safe": True}

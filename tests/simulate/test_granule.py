@@ -11,6 +11,8 @@ from xrain.io.l1c import open_file, parse_pvl, read_granule
 from xrain.sensors import get_sensor, list_sensors
 from xrain.simulate.fields import simulate_scene
 from xrain.simulate.granule import radar_path, simulate_granule, truth_path
+from xrain.simulate.parameters import default_parameters
+from xrain.simulate.rain_maps import open_rain_map
 
 GULF = (27.5, -89.0)
 SEED = 2
@@ -255,3 +257,38 @@ def test_fields_on_their_own_grid(field):
         simulate_scene(small, xr.Dataset({"colour": 1.0}), "gmi", spacing=6.0)
     with pytest.raises(InputError, match=r"t2m must lie within 180–340 K"):
         simulate_scene(small, xr.Dataset({"t2m": 400.0}), "gmi", spacing=6.0)
+
+
+def test_other_physics_changes_the_view_and_not_the_truth(tmp_path):
+    more_ice = default_parameters().replace(ice__content=0.6)
+    facts = {"scans": 12, "place": GULF, "spacing": 10.0, "seed": SEED}
+    usual = simulate_granule("mhs", tmp_path / "a.HDF5", **facts)
+    foreign = simulate_granule("mhs", tmp_path / "b.HDF5", **facts, parameters=more_ice)
+    before, after = (xr.open_dataset(p, engine="gpm-l1c") for p in (usual, foreign))
+    rain, same = (xr.open_dataset(truth_path(p)).surface_precip for p in (usual, foreign))
+    assert np.array_equal(rain, same, equal_nan=True)
+    raining = (rain > 1).values
+    colder = (before.tb - after.tb).isel(channel=0).values  # 89 GHz
+    assert colder[raining].mean() > 1
+    assert abs(colder[~raining & (rain < 0.01).values].mean()) < 0.1
+    assert read_granule(usual).header["simulated"].endswith("Physics fitted")
+    assert read_granule(foreign).header["simulated"].endswith("Physics ice__content=0.6")
+
+
+def test_two_radiometers_see_one_storm(field, tmp_path):
+    storm, start = open_rain_map(field), np.datetime64("2020-03-01T10:00", "ns")
+    facts = {"rain": storm, "scans": 24, "place": (15.0, -40.0), "spacing": 8.0, "seed": SEED}
+    facts["surface"] = "ocean"
+    first = simulate_granule("gmi", tmp_path / "a.HDF5", **facts, start=start)
+    later = start + np.timedelta64(10, "m")
+    second = simulate_granule("ssmis", tmp_path / "b.HDF5", **facts, start=later)
+    there, here = (xr.open_dataset(truth_path(p)) for p in (first, second))
+    wet = [float(t.surface_precip.where(t.observed_fraction > 0.9).max()) for t in (there, here)]
+    assert wet[0] == pytest.approx(12.0, rel=0.05)
+    assert wet[1] == pytest.approx(12.0, rel=0.15)  # a wider footprint
+    gap = here.time.mean() - there.time.mean()
+    assert abs(gap - np.timedelta64(10, "m")) < np.timedelta64(30, "s")
+    line = ((first, "23.8V"), (second, "22.235V"))
+    seen = [xr.open_dataset(p, engine="gpm-l1c").tb.sel(channel=c) for p, c in line]
+    vapour = [float(tb.median()) for tb in seen]
+    assert abs(vapour[0] - vapour[1]) < 12

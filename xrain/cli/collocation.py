@@ -16,7 +16,7 @@ from xrain.errors import InputError, XrainError
 if TYPE_CHECKING:
     from xrain.training.store import Piece
 
-__all__ = ["collocate"]
+__all__ = ["collocate", "find_files"]
 
 _PERIOD = "a year, a month, a day, or first/last; may be repeated"
 
@@ -75,7 +75,7 @@ def collocate(
     given = {k: v for k, v in given.items() if v is not None}
     if test or validation:
         given["split"] = Split(tuple(test or ()), tuple(validation or ()))
-    ours, theirs = _files(radiometer), _files(reference)
+    ours, theirs = find_files(radiometer), find_files(reference)
     failures: list[Exception] = []
     with progress(len(ours)) as bar:
         task = bar.add_task("collocating", total=len(ours))
@@ -96,7 +96,7 @@ def collocate(
         raise typer.Exit(2 if all(isinstance(e, XrainError) for e in failures) else 1)
 
 
-def _files(patterns: Sequence[str]) -> list[str]:
+def find_files(patterns: Sequence[str]) -> list[str]:
     """Find the files that patterns mean; InputError names those that mean none."""
     found: dict[str, None] = {}
     empty = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xrain.cli.collocation import find_files
 from xrain.cli.console import progress, say
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ def train(
         str | None,
         typer.Option(help="trunk: only what reads the channels learns; goes with --init."),
     ] = None,
+    align: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="L1C granules of an instrument to whose brightness temperatures the simulated "
+            "ones are moved: a file or a quoted pattern; repeatable."
+        ),
+    ] = None,
     folds: Annotated[
         int, typer.Option(help="Judge what the real pixels teach on days kept apart, so often.")
     ] = 0,
@@ -96,7 +104,8 @@ def train(
     there when the command is repeated. Finished models lie in its folder "models". With --data
     it learns from stores of collocated granules, judged on their days held out, or from matched
     pixels; with --folds the gain of these is first measured on days kept apart. Either gain stands
-    on the cards.
+    on the cards. With --align simulated swaths are first moved to where an instrument's granules
+    lie, which needs no rain.
 
     With --brain it makes a database for Bayesian inversion instead: one for each instrument from
     simulated samples, or with --data one from real pixels, judged by days it has not seen.
@@ -115,6 +124,7 @@ def train(
             "stores": stores,
             "rain": tuple(str(p) for p in rain or ()),
             "radar": tuple(str(p) for p in radar or ()),
+            "align": tuple(find_files(align or ())),
         }
         given = {"shards": shards, "pixel_steps": pixel_steps, "steps": steps,
                  "simulated": simulated, "freeze": freeze}  # fmt: skip
@@ -187,6 +197,8 @@ def _require_sense(job: _Job) -> None:
         (job.folds and not (job.folds > 1 and job.init and real),
          "--folds, two or more, goes with --init and --data of matched pixels"),
         ("simulated" in given and not given["stores"], "--simulated goes with --data of a store"),
+        (given["align"] and given["stores"] and given.get("simulated") == 0,
+         "--align moves simulated samples, of which --simulated 0 takes none"),
         ("freeze" in given and given["freeze"] != "trunk", "only --freeze trunk is known"),
         ("freeze" in given and not job.init, "--freeze goes with --init: it keeps what is learned"),
     ]  # fmt: skip
@@ -213,7 +225,7 @@ def _usual(base: Any, changes: dict[str, Any]) -> str:
         return "drain"
     if changes["stores"]:
         return "archive"
-    return "finetune" if changes["matchups"] else "cpu"
+    return "finetune" if changes["matchups"] or changes["align"] else "cpu"
 
 
 def _gain(job: _Job, chosen: Any, base: Any, device: str, cache: Path) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from xrain.collocation.sources import (
     Span,
     identify,
     open_source,
-    screened_tb,
 )
 from xrain.collocation.splits import Split
 from xrain.conventions import (
@@ -38,6 +37,7 @@ from xrain.conventions import (
 from xrain.errors import InputError, OutputError
 from xrain.io.open import open_l1c
 from xrain.land import land_fraction
+from xrain.matching.quality import good_tb
 from xrain.sensors import get_sensor
 from xrain.training.store import (
     FIRST_PIXEL,
@@ -289,7 +289,7 @@ def _stretch(ds: xr.Dataset, first_scan: int, job: Job) -> list[xr.Dataset]:
             with open_source(span.path) as reference:
                 one = match(reference, ds, settings.variable, settings.time, settings.fraction)
             found = found.or_nearer(one)
-    tb = screened_tb(ds, sensor)
+    tb = good_tb(ds, sensor)
     blind = ~np.isfinite(tb).any(axis=-1) | ~np.isfinite(ds[LATITUDE].values)
     rate = np.where(blind, np.float32(np.nan), found.rate)
     patches = find_patches(np.isfinite(rate), settings.size, settings.least)

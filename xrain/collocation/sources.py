@@ -7,29 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import xarray as xr
 
 from xrain.conventions import (
-    CHANNEL,
-    PIXEL,
-    QUALITY,
     SCAN,
     SURFACE_PRECIP,
-    SWATH,
     TB,
     TIME,
 )
 from xrain.errors import FileFormatError, InputError
 from xrain.io.open import open_l1c, open_reference
 from xrain.matching.quality import good_rate
-from xrain.sensors import Sensor
 from xrain.simulate.rain import despike
 
-__all__ = ["Identity", "Span", "identify", "open_source", "rate_name", "screened_rate",
-           "screened_tb", "span_of"]  # fmt: skip
+__all__ = ["Identity", "Span", "identify", "open_source", "rate_name", "screened_rate", "span_of"]
 
 RAIN_RATE: Final = "rain_rate"
 
@@ -119,18 +113,6 @@ def identify(ds: xr.Dataset) -> Identity:
     version = str(attrs.get("product_version", ""))
     found = _VERSION.match(version)
     return Identity(product, found[0] if found else version)
-
-
-def screened_tb(ds: xr.Dataset, sensor: Sensor) -> Any:
-    """Brightness temperatures (scan, pixel, channel), NaN where the file calls them bad."""
-    tb = ds[TB].transpose(SCAN, PIXEL, CHANNEL).values
-    if QUALITY not in ds or SWATH not in ds[QUALITY].dims:
-        return tb
-    groups = {c.name: c.swath for c in sensor.channels}
-    quality = ds[QUALITY].transpose(SCAN, PIXEL, SWATH)
-    names = [str(s) for s in ds[SWATH].values]
-    order = [names.index(groups[str(c)]) for c in ds[CHANNEL].values]
-    return np.where((quality.values < 0)[..., order], np.float32(np.nan), tb)
 
 
 def rate_name(ds: xr.Dataset, variable: str) -> str:

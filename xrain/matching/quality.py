@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
-from xrain.conventions import BAND, QUALITY, QUALITY_FLAGS, RETRIEVAL_QUALITY
+from xrain.conventions import (
+    BAND,
+    CHANNEL,
+    PIXEL,
+    QUALITY,
+    QUALITY_FLAGS,
+    RETRIEVAL_QUALITY,
+    SCAN,
+    SWATH,
+    TB,
+)
+from xrain.sensors import Sensor
 
-__all__ = ["good_rate"]
+__all__ = ["good_rate", "good_tb"]
 
 _DROPPED: Final = ("bad_geolocation", "no_usable_channel", "suspect_radiance")
 _LOW_QUALITY: Final = 2
@@ -35,6 +48,18 @@ def good_rate(ds: xr.Dataset, name: str) -> xr.DataArray:
         quality = _first_band(ds[QUALITY])
         rate = rate.where((quality >= 0) & (quality < _LOW_QUALITY))
     return rate
+
+
+def good_tb(ds: xr.Dataset, sensor: Sensor) -> npt.NDArray[Any]:
+    """Brightness temperatures (scan, pixel, channel) of a granule, NaN where it calls them bad."""
+    tb = ds[TB].transpose(SCAN, PIXEL, CHANNEL).values
+    if QUALITY not in ds or SWATH not in ds[QUALITY].dims:
+        return tb
+    groups = {c.name: c.swath for c in sensor.channels}
+    quality = ds[QUALITY].transpose(SCAN, PIXEL, SWATH)
+    names = [str(s) for s in ds[SWATH].values]
+    order = [names.index(groups[str(c)]) for c in ds[CHANNEL].values]
+    return np.where((quality.values < 0)[..., order], np.float32(np.nan), tb)
 
 
 def _first_band(array: xr.DataArray) -> xr.DataArray:

@@ -24,6 +24,7 @@ from xrain.simulate.climate import draw_state, season_of
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import add_noise, receive
 from xrain.simulate.orbit import Orbit, inclination_of, orbit_over
+from xrain.simulate.parameters import Parameters, default_parameters, differences
 from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.radar import write_radar_granule
 from xrain.simulate.rain import (
@@ -77,9 +78,13 @@ def simulate_granule(
     with_radar: bool = False,
     spacing: float | None = None,
     noise: bool = True,
+    parameters: Parameters | None = None,
     device: torch.device | str = "cpu",
 ) -> Path:
     """Simulate a granule over known rain and write it with its truth beside it.
+
+    Two radiometers see the same storm if both are given one rain map, place, start and seed: the
+    weather around it is then drawn alike, its smallest variations on each one's own grid.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ def simulate_granule(
         Grid spacing in km; by default that of the pixels along the scan, within 4 to 8 km.
     noise : bool
         Whether to add the channels' noise.
+    parameters : Parameters, optional
+        Physics of columns; the fitted one by default. What differs stands in the granule's record.
     device : torch.device or str
         Where columns are simulated.
 
@@ -150,10 +157,10 @@ def simulate_granule(
     orbit = _orbit(sensor, platform, centre, when, count, ascending, storm is not None)
     view = lay_out(sensor, platform, orbit, count, spacing)
     scene = _scene(view, storm, centre, surface, rng)
-    seen = _observe(view, scene, device)
+    seen = _observe(view, scene, parameters, device)
     if noise:
         seen = {name: add_noise(tb, sensor.swath_channels(name), rng) for name, tb in seen.items()}
-    written = _write(path, view, seen, orbit_number, seed, storm)
+    written = _write(path, view, seen, orbit_number, seed, storm, parameters)
     write_truth(truth_path(written), view, scene, written.name, seed)
     if with_radar:
         write_radar_granule(
@@ -283,11 +290,11 @@ def _prevailing(
 
 
 def _observe(
-    view: View, scene: Scene, device: torch.device | str
+    view: View, scene: Scene, parameters: Parameters | None, device: torch.device | str
 ) -> dict[str, NDArray[np.float32]]:
     """Brightness temperatures of every group, without noise."""
     sensor = view.sensor
-    model = ForwardModel(sensor.channels, device=device)
+    model = ForwardModel(sensor.channels, parameters=parameters, device=device)
     tb = scene_columns(scene, model, view.incidence_angle(), chosen=view.needed())
     out = {}
     for group in sensor.swaths:
@@ -305,6 +312,7 @@ def _write(
     orbit_number: int,
     seed: int,
     storm: RainMap | None,
+    parameters: Parameters | None,
 ) -> Path:
     from importlib.metadata import version
 
@@ -317,6 +325,7 @@ def _write(
         "Rain": "stochastic storm" if storm is None else "rain field",
         "Seed": str(seed),
         "OrbitInclination": f"{view.orbit.inclination:.1f}",
+        "Physics": _physics(parameters),
     }
     return write_l1c(
         path,
@@ -326,6 +335,12 @@ def _write(
         groups=groups,
         simulation=record,
     )
+
+
+def _physics(parameters: Parameters | None) -> str:
+    """Name every number that differs from the fitted ones."""
+    changed = [] if parameters is None else differences(parameters, default_parameters())
+    return " ".join(changed) or "fitted"
 
 
 def _passing(view: View) -> float:

@@ -18,6 +18,7 @@ __all__ = [
     "Parameters",
     "RainParameters",
     "default_parameters",
+    "differences",
 ]
 
 Pair = tuple[float, float]
@@ -156,3 +157,19 @@ def default_parameters() -> Parameters:
         ocean=_build(OceanParameters, table["ocean"]),
         land=_build(LandParameters, table["land"]),
     )
+
+
+def differences(parameters: Parameters, others: Parameters) -> list[str]:
+    """List the numbers that are not those of others, as ``part__name=value``."""
+    mine, theirs = dataclasses.asdict(parameters), dataclasses.asdict(others)
+    return [
+        f"{part}__{name}={_plain(value)}"
+        for part, values in mine.items()
+        for name, value in values.items()
+        if value != theirs[part][name]
+    ]
+
+
+def _plain(value: float | tuple[float, ...]) -> str:
+    numbers = value if isinstance(value, tuple) else (value,)
+    return ",".join(f"{x:.4g}" for x in numbers)

@@ -353,6 +353,11 @@ class Run:
             "seed": self.settings.seed,
             "parameters": sum(p.numel() for p in self.network.parameters()),
         }
+        if s.align:
+            training["aligned"] = {
+                "granules": len(s.align),
+                "sensors": list(self.inputs.alignments),
+            }
         if before is not None:
             training["before"] = before
         return publish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrain.sensors import Channel
+from xrain.training.align import Alignment, align_samples
 from xrain.training.archive import Archive, open_archive
 from xrain.training.batches import Source, simulated_sources
 from xrain.training.export import class_frequencies, describe_data
@@ -56,8 +58,21 @@ class Inputs:
         """Make and read simulated samples; none where only stores are learned from."""
         if not self.settings.simulated_share:
             return {}
+        samples, alignments = self._made(plan), self.alignments
+        return {s: alignments[s].move(x) if s in alignments else x for s, x in samples.items()}
+
+    def _made(self, plan: Plan) -> dict[str, Shard]:
         make_samples(self.cache, plan, progress=self._progress)
         return load_samples(self.cache, plan, self.settings.channels)
+
+    @functools.cached_property
+    def alignments(self) -> dict[str, Alignment]:
+        """Where simulated samples go, by instrument, if there are granules to align with."""
+        if not self.settings.align:
+            return {}
+        names = {s: [c.name for c in channels] for s, channels in self.channels.items()}
+        samples = self._made(self.settings.training_plan)
+        return align_samples(samples, names, self.settings.align)
 
     def archives(self, split: str) -> list[Archive]:
         """Open the stores, patches of one purpose."""

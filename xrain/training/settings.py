@@ -68,6 +68,8 @@ class Settings:
         ``"trunk"``: only what makes the first kernels from the channels' descriptions learns.
     judge_every : int
         Steps between judgements on the held-out samples.
+    align : tuple of str
+        Granules of the instruments to which simulated brightness temperatures are moved.
     """
 
     sensors: tuple[str, ...]
@@ -98,6 +100,7 @@ class Settings:
     simulated: float = 0.3
     freeze: str = ""
     judge_every: int = 1000
+    align: tuple[str, ...] = ()
 
     @property
     def all_steps(self) -> int:
