@@ -24,7 +24,7 @@ from xrain.training.samples import Plan, Shard, load_samples
 def loss(args: argparse.Namespace) -> dict[str, Any]:
     """Skill and width of the interval on simulated patches against the number of channels left."""
     model = load_model(args.model)
-    plan = Plan(("GMI",), args.shards, 64, args.seed, physics=2.0, radar=tuple(args.radar))
+    plan = Plan(("GMI",), args.shards, 64, args.seed, radar=tuple(args.radar))
     shard = load_samples(args.samples, plan)["GMI"]
     channels = get_sensor("GMI").channels
     rng = np.random.default_rng(0)

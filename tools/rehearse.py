@@ -45,6 +45,10 @@ thicker clouds, each by 2.0 to 2.7 of the standard deviations by which training 
 EXTENT, GRID = 2200.0, 5.0  # km
 
 
+def _steps(pixel: int, near: int) -> tuple[str, ...]:
+    return "--pixel-steps", str(pixel), "--steps", str(near)
+
+
 @dataclass(frozen=True)
 class Size:
     """How much is done.
@@ -69,11 +73,11 @@ class Size:
     more: int = 50
     test: int = 16
     scans: int = 160
-    training: tuple[str, ...] = ("--preset", "finetune", "--steps", "400")
-    ceiling: tuple[str, ...] = ("--preset", "archive", "--steps", "900")
+    training: tuple[str, ...] = ("--preset", "finetune", *_steps(400, 400))
+    ceiling: tuple[str, ...] = ("--preset", "archive", *_steps(800, 800))
 
 
-TINY = ("--preset", "tiny", "--shards", "4", "--steps", "2")
+TINY = ("--preset", "tiny", "--shards", "4", *_steps(2, 2))
 SMALL = Size(6, 1, 1, 40, TINY, TINY)
 
 

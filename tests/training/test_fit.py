@@ -72,6 +72,26 @@ def test_samples_depend_on_their_seed_alone(cache, tmp_path):
         np.testing.assert_array_equal(shard.rain, other[sensor].rain)
 
 
+def test_radar_rain_has_a_share_of_the_samples_and_files_of_its_own(tmp_path):
+    rain = np.full((60, 60), 3.0, "f4")
+    axis = np.arange(60) * 5.0
+    radar = tmp_path / "everywhere.nc"
+    xr.Dataset(
+        {"rain_rate": (("y", "x"), rain, {"units": "mm h-1"})},
+        {"y": ("y", axis, {"units": "km"}), "x": ("x", axis, {"units": "km"})},
+    ).to_netcdf(radar, engine="h5netcdf")
+    plan = small(rain=(str(radar),)).training_plan
+    assert plan.radar_share == 0.3
+    every = dataclasses.replace(plan, sensors=("MHS",), radar_share=1.0, per_shard=1)
+    none = dataclasses.replace(every, radar=())
+    assert len({shard_path(tmp_path, p, "MHS", 0) for p in (plan, every, none)}) == 3
+    make_samples(tmp_path, every, workers=1)
+    (shard,) = load_samples(tmp_path, every).values()
+    known = shard.rain[np.isfinite(shard.rain)]
+    assert known.size > 100
+    assert known.min() > 0.5  # it rains wherever the radar looked
+
+
 def test_only_missing_shards_are_made(cache):
     plan = small().training_plan
     path = shard_path(cache, plan, "GMI", 0)

@@ -6,10 +6,18 @@ import torch
 import xarray as xr
 
 from xrain.errors import FileFormatError, InputError
+from xrain.models.quantiles import pinball_loss
 from xrain.models.trunk import UNetConfig
 from xrain.models.unet import ConstellationUNet
 from xrain.sensors import get_sensor
-from xrain.training.reality import Reality, event_loss, rate_loss, read_real
+from xrain.training.reality import (
+    Reality,
+    RealPixels,
+    event_loss,
+    mixed_loss,
+    rate_loss,
+    read_real,
+)
 
 EDGES = (0.1, 1.0, 10.0)
 NAMES = [c.name for c in get_sensor("GMI").channels]
@@ -87,7 +95,7 @@ def test_real_pixels_teach_the_branch_for_single_pixels(tmp_path):
     phase = write(tmp_path / "phase.nc", phase=np.arange(60) % 2)
     torch.manual_seed(0)
     network = ConstellationUNet(UNetConfig((4, 6), 1, EDGES, 8, 8, 1))
-    reality = Reality((read_real(rain), read_real(phase)), EDGES, prior=0.1)
+    reality = Reality((read_real(rain), read_real(phase)), EDGES, prior=0.1, amount=0.2)
     before = float(reality.loss(network, 64, (1, 0)).detach())
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
     for step in range(60):
@@ -96,3 +104,20 @@ def test_real_pixels_teach_the_branch_for_single_pixels(tmp_path):
         optimiser.step()
     assert float(reality.loss(network, 64, (1, 0)).detach()) < 0.9 * before
     assert network.trunk.down[0][0].first.weight.grad is None
+
+
+def test_quantiles_are_taught_by_rain_and_dryness_as_often_as_they_are():
+    levels = (0.25, 0.5, 0.9)
+    rate = np.array([np.nan, 2.0, np.nan, np.nan], "f4")
+    event = np.array([0.0, np.nan, 1.0, 0.0], "f4")  # the third rains at an unknown rate
+    tb = np.zeros((4, 1), "f4")
+    pixels = RealPixels(tb, tb[:, 0], (), rate, event, np.arange(4))
+    raw = torch.tensor([[0.5, 1.0, 2.0], [1.0, 0.0, 3.0], [9.0, 9.0, 9.0], [0.0, 2.0, 2.0]])
+    found = mixed_loss(raw, pixels, 0.2, levels)
+    dry = pinball_loss(raw[[0, 3]], torch.zeros(2), levels).mean()
+    wet = pinball_loss(raw[[1]], torch.tensor([2.0]), levels).mean()
+    assert float(found) == pytest.approx(float(0.2 * wet + 0.8 * dry))
+    reality = Reality((pixels,), EDGES, prior=0.3, amount=0.5)
+    assert reality.rainy == pytest.approx(0.25)  # 2 mm/h so often is 0.5 mm/h in all
+    assert Reality((pixels,), EDGES, prior=0.1, amount=0.5).rainy == 0.1
+    assert float(mixed_loss(raw[[2]], pixels.select(event == 1), 0.2, levels)) == 0

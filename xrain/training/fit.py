@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from xrain.atomic import replacing
 from xrain.errors import InputError
 from xrain.models.card import ModelCard
-from xrain.models.quantiles import class_logits
 from xrain.models.store import Model
 from xrain.models.unet import ConstellationUNet, describe
 from xrain.training.archive import require_store
@@ -45,7 +44,7 @@ AHEAD = 2
 LONE_BATCH = 2048
 """Lone pixels in a step of the branch for single pixels."""
 
-REAL_BATCH = 256
+REAL_BATCH = 448
 """Real matched pixels of each table in such a step."""
 
 LONE_BESIDE = 512
@@ -296,10 +295,9 @@ class Run:
         output = self.network.alone(batch.planes.to(self.device), channels).float()
         rain, weight = batch.rain.to(self.device), batch.weight.to(self.device)
         loss = (pixel_loss(output, rain, s.config) * weight).sum()
-        if s.config.levels:
-            output = class_logits(output, s.config.levels, s.config.edges)
-        wet = np.where(batch.rain.numpy() >= s.config.edges[0], batch.rain.numpy(), np.nan)
-        loss = loss + RATES * rate_loss(output, wet, s.config.edges)
+        if not s.config.levels:
+            wet = np.where(batch.rain.numpy() >= s.config.edges[0], batch.rain.numpy(), np.nan)
+            loss = loss + RATES * rate_loss(output, wet, s.config.edges)
         if reality is None:
             return loss
         return s.beside * loss + reality.loss(self.network, REAL_BATCH, (s.seed, self.step, 1))
@@ -346,8 +344,10 @@ class Run:
         training: dict[str, Any] = {
             **learned.told(),
             "matchups": [Path(p).name for p in s.matchups],
+            "rain": [Path(p).name for p in s.rain],
             "sensors": list(typical),
-            "steps": self.step,
+            "pixel_steps": s.pixel_steps,
+            "steps": s.steps,
             "seconds": round(self.seconds),
             "device": self.device,
             "seed": self.settings.seed,

@@ -104,7 +104,8 @@ class Inputs:
         if s.folds > 1:
             tables = [t.split(s.fold, s.folds)[0] for t in tables]
         prior = 1.0 - class_frequencies(samples, s.config.edges)[0]
-        return Reality(tuple(tables), s.config.edges, prior, s.real, s.detection)
+        amount = float(np.mean([np.nanmean(shard.rain) for shard in samples.values()]))
+        return Reality(tuple(tables), s.config.edges, prior, amount, s.real, s.detection)
 
     def matched(self) -> dict[str, npt.NDArray[np.float32]]:
         """Brightness temperatures of the matched pixels by the instrument of their channels."""

@@ -147,7 +147,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "finetune": {
         "shards": 20,
         "held_out": 2,
-        "pixel_steps": 2200,
+        "pixel_steps": 2400,
         "pixel_rate": 3e-3,
         "steps": 2000,
         "rate": 1e-3,
@@ -166,8 +166,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "channels": ("36.64V", "36.64H", "89.0V", "89.0H"),
         "shards": 20,
         "held_out": 2,
+        "pixel_steps": 2500,
+        "pixel_rate": 3e-3,
         "steps": 4000,
         "batch": 4,
+        "beside": 0.5,
     },
     "gpu": {
         "config": UNetConfig(widths=(48, 96, 160, 256), blocks=2, hidden=96),
