@@ -230,6 +230,22 @@ def test_a_strange_input_widens_the_interval_and_keeps_the_mean(prior, moved):
     assert (odd[moved] != calm[moved]).mean() > 0.5
 
 
+def test_a_strange_input_is_never_surely_dry():
+    from xrain.models.unet import ConstellationUNet
+
+    network = ConstellationUNet(UNetConfig(widths=(2, 2), hidden=2))
+    prior = (0.999, *[0.001 / 31] * 31)
+    made = Engine(network, MHS, (0.05, 0.7, 0.95), prior=prior)
+    logits = torch.full((2, 32), -60.0)
+    logits[:, 0] = 60.0
+    low, middle, high = made.posterior(logits, torch.tensor([False, True]))[2:].numpy()
+    np.testing.assert_allclose([low[0], middle[0], high[0]], 0, atol=1e-6)
+    # half of the mixture is the prior, half of that rains: 95 % lie below its 80 % quantile
+    edges = network.config.edges
+    assert low[1] == middle[1] == 0
+    assert edges[23] < high[1] < edges[26]
+
+
 def test_without_a_prior_nothing_is_widened():
     model, (tb, angle, land, _) = tiny_model("MHS", seed=1), swath(24, 21)
     plain = Engine(model.network, MHS, LEVELS)

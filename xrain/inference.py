@@ -39,6 +39,9 @@ WIDENING = 0.5
 """Share of the training rain distribution that is mixed into the quantiles of an input unlike
 the training data: its interval then spans what rain does at all."""
 
+DOUBT = 0.5
+"""Chance of rain in that distribution, at least: such an input does not tell that it is dry."""
+
 LONE_BATCH = 4096
 
 
@@ -285,8 +288,11 @@ class Engine:
         import torch
 
         prior = prior.to(p)
+        rains = prior[1:] / prior[1:].sum()
         if self._given_rain:
-            prior = _without_dry(prior[1:] / prior[1:].sum())
+            prior = _without_dry(rains)
+        elif prior[0] > 1.0 - DOUBT:
+            prior = torch.cat([1.0 - DOUBT * torch.ones_like(prior[:1]), DOUBT * rains])
         mixed = self._quantile_rates((1 - WIDENING) * p + WIDENING * prior)
         level = self._quantiles[:, None]
         outward = torch.where(level < 0.5, torch.minimum(own, mixed), torch.maximum(own, mixed))
