@@ -74,7 +74,7 @@ class Size:
     test: int = 16
     scans: int = 160
     training: tuple[str, ...] = ("--preset", "finetune", *_steps(400, 400))
-    ceiling: tuple[str, ...] = ("--preset", "archive", *_steps(800, 800))
+    ceiling: tuple[str, ...] = ("--preset", "finetune", *_steps(1000, 1000))
 
 
 TINY = ("--preset", "tiny", "--shards", "4", *_steps(2, 2))
