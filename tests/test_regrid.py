@@ -389,7 +389,13 @@ def test_a_gaussian_weight_is_that_of_an_antenna():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_flags_and_masks_take_the_nearest_pixel(rain, method):
-    masked = rain.assign(mask=rain.surface_precip > 0.1, when=rain.time + 0 * rain.precip_flag)
+    shape = rain.precip_flag.shape
+    number = (rain.precip_flag.dims, np.arange(rain.precip_flag.size).reshape(shape))
+    masked = rain.assign(
+        mask=rain.surface_precip > 0.1,
+        when=rain.time + 0 * rain.precip_flag,
+        number=number,  # no two pixels alike: a flag that is the same all around hides a wrong one
+    )
     made = resample(masked, "0.1deg", method)
     assert made.precip_flag.dtype == rain.precip_flag.dtype
     assert set(np.unique(made.precip_flag)) <= {-1, 0, 1}
@@ -399,7 +405,8 @@ def test_flags_and_masks_take_the_nearest_pixel(rain, method):
     assert set(when[~np.isnat(when)]) <= set(rain.time.values)
     seen = np.isfinite(made.surface_precip)
     near = resample(masked, "0.1deg", radius_of_influence=60_000)
-    np.testing.assert_array_equal(made.precip_flag.where(seen), near.precip_flag.where(seen))
+    for name in ("precip_flag", "number"):
+        np.testing.assert_array_equal(made[name].where(seen), near[name].where(seen))
 
 
 @pytest.mark.parametrize("method", ["bilinear", "ewa", "gaussian"])

@@ -9,9 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from xrain.geometry import EARTH_RADIUS, unit_vectors
+from xrain.geometry import EARTH_RADIUS
 from xrain.regrid.areas import Target, cell_index, cell_size
-from xrain.regrid.locate import Array, IntArray, Swath, candidates, hold, locate, swath_of
+from xrain.regrid.locate import (
+    Array,
+    IntArray,
+    Swath,
+    candidates,
+    locate,
+    nearest_pixels,
+    swath_of,
+)
 from xrain.regrid.operators import Weighted, matrix
 
 PARTS: Final = 2.5
@@ -39,10 +47,11 @@ def average_operator(swath: Swath, target: Target, coverage: float) -> Weighted:
     area = cell_areas(target, cell)
     enough = filled[cell] >= coverage * area
     cell, needed = cell[enough], (coverage * area[enough]).astype(np.float32)
-    points = unit_vectors(*target.places(cell))
     weights = shares[cell]
-    holder, _ = hold(swath, points, _heaviest(weights))
-    whole = Weighted(cell, holder, weights, np.maximum(needed, np.float32(1e-9)))
+    holder = _heaviest(weights)
+    nearest = nearest_pixels(swath, *target.places(cell), swath.reach)
+    nearest = np.where(nearest >= 0, nearest, holder)
+    whole = Weighted(cell, nearest, weights, holder, np.maximum(needed, np.float32(1e-9)))
     return _with_slivers(whole, swath, target)
 
 
@@ -64,8 +73,9 @@ def _with_slivers(made: Weighted, swath: Swath, target: Target) -> Weighted:
     order = np.argsort(cell)
     return Weighted(
         cell[order],
-        np.concatenate([made.nearest, places.holder])[order],
+        np.concatenate([made.nearest, places.nearest])[order],
         sparse.vstack([made.weights, more], format="csr")[order],
+        np.concatenate([made.holder, places.holder])[order],
         np.concatenate([cast("Array", made.needed), share / 2])[order],
     )
 

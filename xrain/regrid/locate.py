@@ -196,7 +196,7 @@ def locate(swath: Swath, target: Target, cells: IntArray, radius: float | None =
         a pixel's cell.
     """
     lat, lon = target.places(cells)
-    nearest = _nearest(swath, lat, lon, swath.reach if radius is None else radius)
+    nearest = nearest_pixels(swath, lat, lon, swath.reach if radius is None else radius)
     found = nearest >= 0
     cells, nearest = cells[found], nearest[found]
     points = unit_vectors(lat[found], lon[found])
@@ -208,7 +208,7 @@ def locate(swath: Swath, target: Target, cells: IntArray, radius: float | None =
     return Places(cells, points, nearest, holder, offset)
 
 
-def _nearest(swath: Swath, latitude: Array, longitude: Array, radius: float) -> IntArray:
+def nearest_pixels(swath: Swath, latitude: Array, longitude: Array, radius: float) -> IntArray:
     """Flat index of the nearest pixel within `radius` km, −1 where there is none."""
     from pyresample import SwathDefinition, kd_tree
 

@@ -75,14 +75,18 @@ class Weighted:
     ----------
     weights : csr_array, shape (place, pixel)
         Not normalised.
+    holder : ndarray of int, shape (place,)
+        Flat index of the pixel whose cell holds the cell's centre. Where scans are skewed it is
+        not always the nearest.
     needed : ndarray of float32 or None
-        Sum of weights of pixels with a value that a cell needs; None where the pixel that holds
-        its centre must have one.
+        Sum of weights of pixels with a value that a cell needs; None where the holder must have
+        one.
     """
 
     cell: IntArray
     nearest: IntArray
     weights: Any
+    holder: IntArray
     needed: Array | None = None
 
     def __call__(self, values: Array) -> Array:
@@ -92,7 +96,7 @@ class Weighted:
         total = self.weights @ (values if whole else np.where(known, values, 0))
         one = np.ones((values.shape[0], 1), np.float32)
         share = self.weights @ (one if whole else known.astype(np.float32))
-        enough = known[self.nearest] if self.needed is None else share >= self.needed[:, None]
+        enough = known[self.holder] if self.needed is None else share >= self.needed[:, None]
         ok = (share > 0) & enough
         out: Array = np.where(ok, total / np.where(ok, share, 1), np.nan)
         return out.astype(values.dtype, copy=False)
@@ -120,7 +124,7 @@ def bilinear_operator(swath: Swath, places: Places) -> Weighted:
         corner.append(r * columns + c)
         weight.append((s if up else 1 - s) * (t if right else 1 - t))
     entries = (np.stack(corner, 1), np.stack(weight, 1).astype(np.float32))
-    return Weighted(places.cell, places.holder, matrix([entries], swath))
+    return Weighted(places.cell, places.nearest, matrix([entries], swath), places.holder)
 
 
 def _lower(index: IntArray, offset: Array, count: int) -> tuple[IntArray, Array]:
@@ -183,7 +187,7 @@ def gaussian_operator(swath: Swath, places: Places, footprint: Array) -> Weighte
     area = swath.area / np.float32(EARTH_RADIUS**2)
     chunks = [slice(k, k + _CHUNK) for k in range(0, places.cell.size, _CHUNK)]
     parts = (_gaussian_entries(swath, places, part, width, area) for part in chunks)
-    return Weighted(places.cell, places.holder, matrix(parts, swath))
+    return Weighted(places.cell, places.nearest, matrix(parts, swath), places.holder)
 
 
 def _gaussian_entries(
