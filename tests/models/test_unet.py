@@ -75,7 +75,7 @@ def test_the_network_looks_exactly_as_far_as_its_reach(config, axis):
         planes = torch.rand(size, dtype=torch.float64, requires_grad=True)
         first = torch.nn.functional.conv2d(planes, kernel, padding=1)
         own = torch.nn.functional.linear(planes.permute(0, 2, 3, 1), pixel)
-        answer = network.trunk(first, own, neighbours(planes))[0].select(axis, at).sum()
+        answer = network.trunk(first, own, neighbours(planes)).select(axis, at).sum()
         (slope,) = torch.autograd.grad(answer, planes)
         seen = torch.nonzero(slope.abs().amax(dim=[d for d in range(4) if d != axis]))
         farthest = max(farthest, int((seen - at).abs().max()))

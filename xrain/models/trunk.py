@@ -179,8 +179,8 @@ class Trunk(nn.Module):
         own = self.pixel(own)
         return own, self.pixel_head(nn.functional.relu(own))
 
-    def forward(self, near: Tensor, own: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge pixels with and without their neighbours.
+    def forward(self, near: Tensor, own: Tensor, share: Tensor) -> Tensor:
+        """Judge pixels by themselves and by their neighbours.
 
         Parameters
         ----------
@@ -193,8 +193,8 @@ class Trunk(nn.Module):
 
         Returns
         -------
-        tuple of Tensor, (batch, class, row, column)
-            Class logits with neighbours, and without.
+        Tensor, (batch, class, row, column)
+            Class logits.
         """
         own, alone = self.alone(own)
         x = near + self.mix(own).permute(0, 3, 1, 2)
@@ -207,8 +207,7 @@ class Trunk(nn.Module):
         for level in reversed(range(len(self.up))):
             x = self.up[level](self.grow[level](x) + kept[level])
         added = self.head(nn.functional.relu(x).permute(0, 2, 3, 1))
-        both = alone + share * added
-        return both.permute(0, 3, 1, 2), alone.permute(0, 3, 1, 2)
+        return (alone + share * added).permute(0, 3, 1, 2)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

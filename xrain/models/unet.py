@@ -141,12 +141,8 @@ class ConstellationUNet(nn.Module):
         description : Tensor, (channel, features)
             From :func:`describe`.
         """
-        return self.branches(planes, description)[0]
-
-    def branches(self, planes: Tensor, description: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (batch, class, row, column) with neighbours, and of the pixels alone."""
         own = self.own_kernel(description)
-        out: tuple[Tensor, Tensor] = self.trunk(
+        out: Tensor = self.trunk(
             nn.functional.conv2d(planes, self.near_kernel(description), self.bias, padding=1),
             nn.functional.linear(planes.permute(0, 2, 3, 1), own, self.own_bias),
             neighbours(planes),
@@ -183,7 +179,7 @@ class FoldedUNet(Classifier):
     def forward(self, planes: Tensor) -> Tensor:
         """Run the trunk on the planes of :func:`stack_planes`: (batch, output, row, column)."""
         own = self.own(planes.permute(0, 2, 3, 1))
-        out: Tensor = self.trunk(self.stem(planes), own, neighbours(planes))[0]
+        out: Tensor = self.trunk(self.stem(planes), own, neighbours(planes))
         return out
 
     def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, None]:

@@ -43,7 +43,7 @@ PATCHES = 64
 """Patches from which a batch draws its lone pixels with rain, and as many without."""
 
 RAINING = 0.1
-"""Rate in mm/h from which a pixel makes its patch be drawn more often."""
+"""Rate in mm/h from which a pixel counts as raining when samples are drawn."""
 
 BANDS = (8.5, 15.0, 21.0, 28.0, 42.0, 70.0, 100.0, 130.0, 170.0)
 """Frequencies in GHz between the bands that come and go together from instrument to instrument."""
@@ -194,14 +194,12 @@ def draw_pixels(
     """Draw the lone pixels that belong to a seed and a step."""
     rng = np.random.default_rng(seed)
     source = _choose(rng, sources)
-    wet = source.known * source.wetness
+    wet = np.rint(source.known * source.wetness)
     kinds = [(wet, True), (source.known - wet, False)]
     parts = [_pick(rng, source, w, rains, size // 2) for w, rains in kinds if w.sum() >= 1]
     tb, rain, angle, land, weight = (np.concatenate(x) for x in zip(*parts, strict=True))
     tb = add_errors(rng, tb, source.simulated)
-    order = rng.permutation(len(tb))
-    for group in np.array_split(order, GROUPS)[:LOSING]:
-        tb[np.ix_(group, ~keep_channels(rng, channels[source.sensor]))] = np.nan
+    lose_channels(rng, tb, channels[source.sensor], LOSING)
     for plane in (angle, land):
         plane[rng.uniform(size=len(plane)) < 0.1] = np.nan
     return Pixels(
@@ -232,6 +230,17 @@ def _pick(
     ]
     share = count.sum() / source.known.sum()
     return [*out, np.full(len(out[1]), share / len(out[1]), np.float32)]
+
+
+def lose_channels(
+    rng: np.random.Generator,
+    tb: npt.NDArray[np.float32],
+    channels: Sequence[Channel],
+    losing: int,
+) -> None:
+    """Take channels from `losing` of `GROUPS` parts of lone pixels (pixel, channel), in place."""
+    for part in np.array_split(rng.permutation(len(tb)), GROUPS)[:losing]:
+        tb[np.ix_(part, ~keep_channels(rng, channels))] = np.nan
 
 
 def pixel_planes(

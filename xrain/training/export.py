@@ -28,6 +28,7 @@ CREDITS = (
     "ERA5: Copernicus Climate Change Service",
     "TLP-R2S matchups: University of Minnesota",
     "ocean winds, vapour and cloud: Remote Sensing Systems",
+    "radar composites that the storms are like, or are taken from: MRMS (NOAA), OPERA (EUMETNET)",
 )
 
 DETECTOR_PIXELS = 60_000
@@ -57,7 +58,7 @@ LIMITS = (
 
 def describe_data(stores: Sequence[Mapping[str, Any]], simulated: float) -> str:
     """Say in a phrase what a run learned from: stores, and a share of simulated batches."""
-    swaths = "simulated swaths of stochastic storms and dry scenes, physics moved about"
+    swaths = "simulated swaths of storms and dry scenes, physics moved about"
     parts = [
         f"{s['sensor']} beside {s['reference']} {s['reference_version']}, {s['granules']} "
         f"{'granules' if s['observed'] else 'simulated granules'} of {s['first'][:10]} to "

@@ -162,7 +162,7 @@ class Run:
         stop_after : float, optional
             Seconds after which to stop at the next checkpoint.
         """
-        inputs = replace(self.inputs, report=report)
+        self.inputs = inputs = replace(self.inputs, report=report)
         learned = inputs.learned()
         typical = learned.typical()
         if self.step == 0 and not self._warm:

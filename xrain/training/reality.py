@@ -21,7 +21,7 @@ from xrain.models.quantiles import pinball_loss
 from xrain.models.unet import ConstellationUNet, describe
 from xrain.sensors import Channel
 from xrain.sensors.describe import describe_channels, find_owner
-from xrain.training.batches import GROUPS, REAL_NOISE, classes, keep_channels, pixel_planes
+from xrain.training.batches import add_errors, classes, lose_channels, pixel_planes
 
 LOSING = 9
 """Parts of a batch, of :data:`~xrain.training.batches.GROUPS`, that lose channels. With more of
@@ -171,9 +171,8 @@ def _log_odds(frequency: float) -> float:
 
 def _planes(pixels: RealPixels, rng: np.random.Generator) -> Tensor:
     """Input planes (pixel, plane) with noise and with losses of channels."""
-    tb = pixels.tb + rng.normal(0.0, REAL_NOISE, pixels.tb.shape).astype(np.float32)
-    for part in np.array_split(np.arange(len(tb)), GROUPS)[:LOSING]:
-        tb[np.ix_(part, ~keep_channels(rng, pixels.channels))] = np.nan
+    tb = add_errors(rng, pixels.tb, simulated=False)
+    lose_channels(rng, tb, pixels.channels, LOSING)
     land = np.where(rng.uniform(size=len(tb)) < 0.1, np.float32(np.nan), pixels.land)
     angle = np.full(len(tb), pixels.channels[0].incidence_angle, np.float32)
     return pixel_planes(tb, angle, land.astype(np.float32))

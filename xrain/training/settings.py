@@ -49,7 +49,7 @@ class Settings:
     radar : tuple of str
         Files of radar composites whose rain the held-out samples have; stochastic by default.
     rain : tuple of str
-        Files of radar composites whose rain a third of the samples to learn from have.
+        Files of radar composites whose rain three in ten of the samples to learn from have.
     matchups : tuple of str
         Files of real matched pixels to learn from beside the simulated samples.
     fold, folds : int
