@@ -206,7 +206,7 @@ class Trunk(nn.Module):
                 x = self.shrink[level](x)
         for level in reversed(range(len(self.up))):
             x = self.up[level](self.grow[level](x) + kept[level])
-        added = self.head(nn.functional.relu(x).permute(0, 2, 3, 1))
+        added: Tensor = self.head(nn.functional.relu(x).permute(0, 2, 3, 1))
         return (alone + share * added).permute(0, 3, 1, 2)
 
 
