@@ -231,7 +231,8 @@ def test_observations_get_little_noise_and_none_of_the_errors_of_simulations(run
     real = archive.source(1.0)
     made = dataclasses.replace(real, simulated=True)
     monkeypatch.setattr(
-        "xrain.training.batches.add_errors", lambda _, tb, simulated: tb + 1000.0 * simulated
+        "xrain.training.batches.add_errors",
+        lambda _, tb, simulated, *factor: tb + 1000.0 * simulated,
     )
 
     def highest(source):

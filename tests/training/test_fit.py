@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from xrain.retrieval import retrieve
 from xrain.sensors import get_sensor
 from xrain.testing import fake_swath
 from xrain.training.batches import (
+    MISFIT,
+    NOISE,
+    TOGETHER,
+    add_errors,
     classes,
     draw_batch,
     keep_channels,
@@ -41,7 +46,7 @@ def small(**changes):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("samples")
-    make_samples(folder, small().training_plan, workers=2)
+    make_samples(folder, *small().training_plans, workers=2)
     return folder
 
 
@@ -53,7 +58,7 @@ def run(cache, tmp_path_factory):
 
 
 def test_samples_hold_every_channel_and_known_rain(cache):
-    samples = load_samples(cache, small().training_plan)
+    samples = load_samples(cache, *small().training_plans)
     assert set(samples) == set(SENSORS)
     assert samples["GMI"].tb.shape == (12, 16, 16, 13)  # three shards for one of the others
     assert samples["MHS"].tb.shape == (4, 16, 16, 5)
@@ -64,7 +69,7 @@ def test_samples_hold_every_channel_and_known_rain(cache):
 
 
 def test_samples_depend_on_their_seed_alone(cache, tmp_path):
-    plan = small().training_plan
+    (plan,) = small().training_plans
     make_samples(tmp_path, plan, workers=1)
     other = load_samples(tmp_path, plan)
     for sensor, shard in load_samples(cache, plan).items():
@@ -72,7 +77,7 @@ def test_samples_depend_on_their_seed_alone(cache, tmp_path):
         np.testing.assert_array_equal(shard.rain, other[sensor].rain)
 
 
-def test_radar_rain_has_a_share_of_the_samples_and_files_of_its_own(tmp_path):
+def test_each_radar_file_gives_its_rain_to_samples_of_its_own(tmp_path):
     rain = np.full((60, 60), 3.0, "f4")
     axis = np.arange(60) * 5.0
     radar = tmp_path / "everywhere.nc"
@@ -80,20 +85,24 @@ def test_radar_rain_has_a_share_of_the_samples_and_files_of_its_own(tmp_path):
         {"rain_rate": (("y", "x"), rain, {"units": "mm h-1"})},
         {"y": ("y", axis, {"units": "km"}), "x": ("x", axis, {"units": "km"})},
     ).to_netcdf(radar, engine="h5netcdf")
-    plan = small(rain=(str(radar),)).training_plan
-    assert plan.radar_share == 0.3
-    every = dataclasses.replace(plan, sensors=("MHS",), radar_share=1.0, per_shard=1)
-    none = dataclasses.replace(every, radar=())
-    assert len({shard_path(tmp_path, p, "MHS", 0) for p in (plan, every, none)}) == 3
-    make_samples(tmp_path, every, workers=1)
-    (shard,) = load_samples(tmp_path, every).values()
+    chosen = small(rain=(str(radar),), shards=4)
+    storms, other = chosen.training_plans
+    assert not storms.radar
+    assert other.radar == (str(radar),)
+    assert (storms.shards, other.shards) == (4, 2)
+    assert len({p.seed for p in (storms, other, chosen.judging_plan)}) == 3
+    one = dataclasses.replace(other, sensors=("MHS",), shards=1, per_shard=1)
+    none = dataclasses.replace(one, radar=())
+    assert shard_path(tmp_path, one, "MHS", 0) != shard_path(tmp_path, none, "MHS", 0)
+    make_samples(tmp_path, one, workers=1)
+    (shard,) = load_samples(tmp_path, one, none).values()
     known = shard.rain[np.isfinite(shard.rain)]
     assert known.size > 100
     assert known.min() > 0.5  # it rains wherever the radar looked
 
 
 def test_only_missing_shards_are_made(cache):
-    plan = small().training_plan
+    (plan,) = small().training_plans
     path = shard_path(cache, plan, "GMI", 0)
     before = path.stat().st_mtime_ns
     seen = []
@@ -102,8 +111,18 @@ def test_only_missing_shards_are_made(cache):
     assert path.stat().st_mtime_ns == before
 
 
+def test_errors_of_a_square_are_partly_shared_and_smaller_than_those_of_lone_pixels():
+    none = np.zeros((3000, 4, 4, 2), np.float32)
+    square = add_errors(np.random.default_rng(0), none, True, TOGETHER)
+    shared = square.mean((1, 2))
+    assert shared.std() == pytest.approx(TOGETHER * math.hypot(MISFIT, NOISE / 4), rel=0.05)
+    assert (square - shared[:, None, None]).std() < TOGETHER * NOISE
+    lone = add_errors(np.random.default_rng(0), none[:, 0, 0], True)
+    assert lone.std() == pytest.approx(math.hypot(MISFIT, NOISE), rel=0.05)
+
+
 def test_a_run_learns(run):
-    samples = load_samples(run.inputs.cache, run.settings.training_plan)
+    samples = load_samples(run.inputs.cache, *run.settings.training_plans)
     fresh = Run(run.folder.parent / "fresh", dataclasses.replace(run.settings, seed=7))
     batch = draw_batch(simulated_sources(samples), CHANNELS, 4, (3, 0))
     with torch.no_grad():
@@ -299,7 +318,7 @@ def test_information_loss_spares_some_and_never_takes_all_channels():
     lose_information(rng, tb, angle, land, get_sensor("AMSR2").channels[:9])
     kept = np.isfinite(tb).any((1, 2)).sum(-1)
     assert kept.min() >= 1
-    assert (kept == 9).mean() > 0.4
+    assert (kept == 9).mean() > 0.5
     assert 0.02 < np.isnan(tb).all(-1).mean() < 0.15  # single pixels go too
-    assert (kept < 9).mean() > 0.3
+    assert (kept < 9).mean() > 0.2
     assert 0 < np.isnan(land).mean() < 0.5

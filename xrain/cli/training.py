@@ -68,7 +68,8 @@ def train(
         int, typer.Option(help="Judge what the real pixels teach on days kept apart, so often.")
     ] = 0,
     rain: Annotated[
-        Files, typer.Option(help="Radar composites whose rain three in ten samples have.")
+        Files,
+        typer.Option(help="Radar composites; each gives its rain to half as many samples more."),
     ] = None,
     radar: Annotated[
         Files, typer.Option(help="Radar composites whose rain the held-out swaths have.")

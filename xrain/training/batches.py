@@ -15,13 +15,13 @@ from xrain.models.unet import stack_planes
 from xrain.sensors import Channel, get_sensor, list_sensors
 from xrain.training.samples import Shard
 
-COMPLETE = 0.45
+COMPLETE = 0.6
 """Share of samples with every channel."""
 
-CROPS = (16, 16, 32, 64)
+CROPS = (32, 32, 64)
 """Scans and pixels of the training squares of a batch, drawn anew for each. A batch covers the
-same area whatever the size: many small squares of many storms teach quickly what a pixel tells,
-few large ones what its surroundings add."""
+same area whatever the size: many small squares of many storms, or few large ones with farther
+surroundings. Still smaller ones are mostly edge, where neighbours are missing."""
 
 LEAST_WETNESS = 0.1
 """Added to the raining share of a patch, this makes a known pixel's chance to be drawn."""
@@ -29,6 +29,10 @@ LEAST_WETNESS = 0.1
 MISFIT, NOISE = 2.5, 1.5
 """Standard deviations in K of errors added to simulated channels: one that a training square
 shares, and one of each pixel. The simulator is no better than that."""
+
+TOGETHER = 0.5
+"""Factor of these errors in squares. What neighbours tell stands in gradients and textures, which
+errors as large as those of lone pixels would drown."""
 
 REAL_NOISE = 1.0
 """Standard deviation in K of the noise added to observations, so that none is learned by heart."""
@@ -142,7 +146,7 @@ def draw_batch(
     if rng.uniform() < 0.5:
         squares, weight = [x[:, :, ::-1] for x in squares], weight[:, :, ::-1]
     tb, rain, angle, land = squares
-    tb = add_errors(rng, tb, source.simulated)
+    tb = add_errors(rng, tb, source.simulated, TOGETHER)
     lose_information(rng, tb, angle, land, channels[source.sensor])
     planes = stack_planes(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (tb, angle, land)))
     truth, counted = (torch.from_numpy(np.ascontiguousarray(x)) for x in (rain, weight))
@@ -150,17 +154,20 @@ def draw_batch(
 
 
 def add_errors(
-    rng: np.random.Generator, tb: npt.NDArray[np.float32], simulated: bool
+    rng: np.random.Generator,
+    tb: npt.NDArray[np.float32],
+    simulated: bool,
+    factor: float = 1.0,
 ) -> npt.NDArray[np.float32]:
-    """Add what the simulator gets wrong, or the little that blurs observations, in K.
+    """Add what the simulator gets wrong, times a factor, or the little that blurs observations.
 
-    The errors of brightness temperatures (square, …, channel) are partly shared by a square.
+    The errors of brightness temperatures (square, …, channel) in K are partly shared by a square.
     """
     if not simulated:
         return tb + REAL_NOISE * rng.standard_normal(tb.shape, np.float32)
     shape = len(tb), *(1,) * (tb.ndim - 2), tb.shape[-1]
-    shared = rng.normal(0.0, MISFIT, shape).astype(np.float32)
-    return tb + shared + NOISE * rng.standard_normal(tb.shape, np.float32)
+    shared = rng.normal(0.0, factor * MISFIT, shape).astype(np.float32)
+    return tb + shared + np.float32(factor * NOISE) * rng.standard_normal(tb.shape, np.float32)
 
 
 @dataclass(frozen=True)

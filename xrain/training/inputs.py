@@ -54,16 +54,16 @@ class Inputs:
         """Channels that are shown, by instrument."""
         return {s: self.settings.channels_of(s) for s in self.settings.sensors}
 
-    def simulated(self, plan: Plan) -> dict[str, Shard]:
+    def simulated(self, *plans: Plan) -> dict[str, Shard]:
         """Make and read simulated samples; none where only stores are learned from."""
         if not self.settings.simulated_share:
             return {}
-        samples, alignments = self._made(plan), self.alignments
+        samples, alignments = self._made(*plans), self.alignments
         return {s: alignments[s].move(x) if s in alignments else x for s, x in samples.items()}
 
-    def _made(self, plan: Plan) -> dict[str, Shard]:
-        make_samples(self.cache, plan, progress=self._progress)
-        return load_samples(self.cache, plan, self.settings.channels)
+    def _made(self, *plans: Plan) -> dict[str, Shard]:
+        make_samples(self.cache, *plans, progress=self._progress)
+        return load_samples(self.cache, *plans, channels=self.settings.channels)
 
     @functools.cached_property
     def alignments(self) -> dict[str, Alignment]:
@@ -71,7 +71,7 @@ class Inputs:
         if not self.settings.align:
             return {}
         names = {s: [c.name for c in channels] for s, channels in self.channels.items()}
-        samples = self._made(self.settings.training_plan)
+        samples = self._made(*self.settings.training_plans)
         return align_samples(samples, names, self.settings.align)
 
     def archives(self, split: str) -> list[Archive]:
@@ -92,7 +92,7 @@ class Inputs:
 
     def learned(self) -> Learned:
         """Read what to learn from."""
-        samples = self.simulated(self.settings.training_plan)
+        samples = self.simulated(*self.settings.training_plans)
         return Learned(samples, self.archives("train"), self.settings.simulated_share)
 
     def reality(self, samples: Mapping[str, Shard]) -> Reality | None:

@@ -72,9 +72,7 @@ class Plan:
         How far the simulator's parameters are moved about from patch to patch; see
         :func:`xrain.simulate.perturb.perturbed`.
     radar : tuple of str
-        Files of radar composites to take rain from; by default all of it is stochastic.
-    radar_share : float
-        Share of the patches whose rain is that of the radar.
+        Files of radar composites to take rain from; by default it is stochastic.
     """
 
     sensors: tuple[str, ...]
@@ -84,7 +82,6 @@ class Plan:
     per_shard: int = 16
     physics: float = 1.0
     radar: tuple[str, ...] = ()
-    radar_share: float = 1.0
 
     @property
     def numbers(self) -> list[tuple[str, int]]:
@@ -102,25 +99,24 @@ def shard_path(folder: Path, plan: Plan, sensor: str, number: int) -> Path:
     kind = "storms"
     if plan.radar:
         names = ",".join(Path(p).name for p in plan.radar)
-        kind = f"radar{plan.radar_share:g}-{zlib.crc32(names.encode()):08x}"
+        kind = f"radar-{zlib.crc32(names.encode()):08x}"
     name = f"{sensor.lower()}-{kind}-{plan.size}-{plan.physics:g}-{plan.seed}-{number:04d}.npz"
     return folder / name
 
 
 def make_samples(
     folder: Path,
-    plan: Plan,
-    *,
+    *plans: Plan,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Make every shard of a plan that is not there yet.
+    """Make every shard of some plans that is not there yet.
 
     Parameters
     ----------
     folder : Path
         Where shards are kept; made if absent.
-    plan : Plan
+    *plans : Plan
         What to make.
     workers : int, optional
         Processes; by default one per core.
@@ -128,8 +124,9 @@ def make_samples(
         Called with the number of shards that are done and of all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = plan.numbers  # sensors take turns: a run cut short has some of each
-    missing = [(s, k) for s, k in wanted if not shard_path(folder, plan, s, k).exists()]
+    # Sensors take turns: a run cut short has some of each.
+    wanted = [(plan, s, k) for plan in plans for s, k in plan.numbers]
+    missing = [job for job in wanted if not shard_path(folder, *job).exists()]
     done = len(wanted) - len(missing)
     if progress is not None:
         progress(done, len(wanted))
@@ -137,7 +134,7 @@ def make_samples(
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), context, _one_thread) as pool:
-        jobs = [pool.submit(_make_shard, folder, plan, s, k) for s, k in missing]
+        jobs = [pool.submit(_make_shard, folder, *job) for job in missing]
         for job in as_completed(jobs):
             job.result()
             done += 1
@@ -163,9 +160,8 @@ def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
         chance = np.random.default_rng((plan.seed, k, 7))
         physics = perturbed(default_parameters(), chance, plan.physics)
         model = ForwardModel(sensor.channels, parameters=physics)
-        radar = plan.radar if chance.uniform() < plan.radar_share else ()
-        source = _rain_source(radar)
-        patches.append(patch_at((plan.seed, k), sensor, plan.size, model, rain=source))
+        rain = _rain_source(plan.radar)
+        patches.append(patch_at((plan.seed, k), sensor, plan.size, model, rain=rain))
     path = shard_path(folder, plan, name, number)
     with replacing(path) as draft, open(draft, "wb") as stream:
         np.savez(
@@ -205,11 +201,12 @@ def _mixed_rain(
     return stochastic_rain(shape, spacing, seed=rng, parameters=storm)
 
 
-def load_samples(folder: Path, plan: Plan, channels: Sequence[str] = ()) -> dict[str, Shard]:
-    """Read all shards of a plan that exist, joined by sensor; of some channels only, if named."""
+def load_samples(folder: Path, *plans: Plan, channels: Sequence[str] = ()) -> dict[str, Shard]:
+    """Read all shards of some plans that exist, joined by sensor; of some channels, if named."""
     out = {}
-    for sensor in plan.sensors:
-        paths = [shard_path(folder, plan, s, k) for s, k in plan.numbers if s == sensor]
+    wanted = [(plan, s, k) for plan in plans for s, k in plan.numbers]
+    for sensor in dict.fromkeys(s for _, s, _ in wanted):
+        paths = [shard_path(folder, *job) for job in wanted if job[1] == sensor]
         names = [c.name for c in get_sensor(sensor).channels]
         kept = [k for k, n in enumerate(names) if not channels or n in channels]
         parts = list(_read((p for p in paths if p.exists()), kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,8 +11,11 @@ from xrain.models.trunk import UNetConfig
 from xrain.sensors import Channel, get_sensor
 from xrain.training.samples import Plan
 
-RADAR_SHARE = 0.3
-"""Share of the samples to learn from whose rain is that of radar composites, if there are any."""
+RADAR_SHARE = 0.5
+"""Samples with the rain of a file of radar composites, for one with stochastic rain."""
+
+OTHER_RAIN, JUDGING = 100_000, 900_000
+"""Added to the seed: for every file of radar composites, and for the samples to judge by."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Settings:
     config : UNetConfig
         Shape of the network.
     shards, held_out : int
-        Shards per sensor to train on, and to judge by (other seeds).
+        Shards per sensor to train on with stochastic rain, and to judge by (other seeds).
     per_shard : int
         Patches in one shard.
     size : int
@@ -49,7 +53,7 @@ class Settings:
     radar : tuple of str
         Files of radar composites whose rain the held-out samples have; stochastic by default.
     rain : tuple of str
-        Files of radar composites whose rain three in ten of the samples to learn from have.
+        Files of radar composites; each gives its rain to half as many samples more.
     matchups : tuple of str
         Files of real matched pixels to learn from beside the simulated samples.
     fold, folds : int
@@ -118,15 +122,19 @@ class Settings:
         return tuple(c for c in every if not self.channels or c.name in self.channels)
 
     @property
-    def training_plan(self) -> Plan:
-        """Samples to learn from."""
-        parts = self.shards, self.size, self.seed, self.per_shard, self.physics
-        return Plan(self.sensors, *parts, self.rain, RADAR_SHARE)
+    def training_plans(self) -> tuple[Plan, ...]:
+        """Samples to learn from: stochastic rain, and that of each file."""
+        storms = Plan(self.sensors, self.shards, self.size, self.seed, self.per_shard, self.physics)
+        share = math.ceil(RADAR_SHARE * self.shards)
+        return storms, *(
+            replace(storms, shards=share, seed=self.seed + k * OTHER_RAIN, radar=(path,))
+            for k, path in enumerate(self.rain, 1)
+        )
 
     @property
     def judging_plan(self) -> Plan:
         """Samples to judge by, which training never sees."""
-        parts = self.held_out, self.size, self.seed + 900_000, self.per_shard, self.physics
+        parts = self.held_out, self.size, self.seed + JUDGING, self.per_shard, self.physics
         return Plan(self.sensors, *parts, self.radar)
 
 
