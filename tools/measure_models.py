@@ -1,8 +1,9 @@
-"""Measure models as the documentation reports them: lost channels and spoilt input.
+"""Measure models as the documentation reports them: swaths, lost channels and spoilt input.
 
-``python tools/measure_models.py loss --samples FOLDER [--radar FILE...]`` scores the held-out
-patches of a training run's cache with channels taken away at random; ``spoilt --data MATCHUPS...``
-measures how often good and spoilt pixels are flagged. Everything is printed as JSON.
+``python tools/measure_models.py swaths --samples FOLDER [--radar FILE...]`` scores the held-out
+patches of a training run's cache, by instrument, and says how often it rained where a probability
+was given; ``loss`` with the same options takes channels of GMI away at random; ``spoilt --data
+MATCHUPS...`` measures how often good and spoilt pixels are flagged. Everything is printed as JSON.
 """
 
 from __future__ import annotations
@@ -17,8 +18,43 @@ import numpy as np
 from xrain.evaluation.corruption import score_detection
 from xrain.inference import Engine
 from xrain.models.store import Model, load_model
-from xrain.sensors import get_sensor
+from xrain.sensors import get_sensor, list_sensors
 from xrain.training.samples import Plan, Shard, load_samples
+from xrain.training.verify import verify
+
+GIVEN = ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))
+"""Ranges of probability in which pixels are counted together."""
+
+
+def swaths(args: argparse.Namespace) -> dict[str, Any]:
+    """Score on simulated patches with and without neighbours, and reliability, by instrument."""
+    model = load_model(args.model)
+    names = tuple(list_sensors()) if model.card.sensor is None else (model.card.sensor,)
+    plan = Plan(names, args.shards, 64, args.seed, radar=tuple(args.radar))
+    samples = load_samples(args.samples, plan)
+    channels = {name: get_sensor(name).channels for name in samples}
+    found: dict[str, Any] = verify(model.network, samples, channels)
+    for name, shard in samples.items():
+        found[name]["reliability"] = _reliability(model, shard, channels[name])
+    return found
+
+
+def _reliability(model: Model, shard: Shard, channels: Any) -> list[list[float]]:
+    """Mean probability and the share of pixels with rain, by range of probability."""
+    rain, _, probability, *_ = _retrieved(model, shard, channels, shard.tb)
+    wet = rain >= model.network.config.edges[0]
+    groups = [(probability > low) & (probability <= high) for low, high in GIVEN]
+    return [[round(float(x[g].mean()), 3) for x in (probability, wet)] for g in groups if g.any()]
+
+
+def _retrieved(model: Model, shard: Shard, channels: Any, tb: Any) -> list[Any]:
+    """Truth, mean, probability, 5 and 95 % quantile of the pixels whose rain is known."""
+    engine = Engine(model.network, channels, (0.05, 0.95))
+    fields = [f.astype(np.float32) for f in (tb, shard.incidence, shard.land)]
+    calm = np.zeros(shard.rain.shape, bool)
+    planes = np.stack([engine.swath(*p) for p in zip(*fields, calm, strict=True)], 1)
+    known = np.isfinite(shard.rain)
+    return [x[known].astype(float) for x in (shard.rain, *planes)]
 
 
 def loss(args: argparse.Namespace) -> dict[str, Any]:
@@ -40,12 +76,7 @@ def loss(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _lossy(model: Model, shard: Shard, channels: list[Any], kept: Any) -> dict[str, float]:
-    engine = Engine(model.network, channels, (0.05, 0.95))
-    fields = [f.astype(np.float32) for f in (shard.tb[..., kept], shard.incidence, shard.land)]
-    calm = np.zeros(shard.rain.shape, bool)
-    planes = np.stack([engine.swath(*p) for p in zip(*fields, calm, strict=True)], 1)
-    known = np.isfinite(shard.rain)
-    rain, mean, _, low, high = (x[known].astype(float) for x in (shard.rain, *planes))
+    rain, mean, _, low, high = _retrieved(model, shard, channels, shard.tb[..., kept])
     wet = rain >= 0.1
     return {
         "correlation": float(np.corrcoef(rain, mean)[0, 1]),
@@ -63,7 +94,7 @@ def spoilt(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("loss", "spoilt"))
+    parser.add_argument("what", choices=("swaths", "loss", "spoilt"))
     parser.add_argument("--model", default="constellation-unet")
     parser.add_argument("--data", nargs="*", default=[])
     parser.add_argument("--samples", type=Path)
@@ -72,7 +103,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=900_011)
     parser.add_argument("--draws", type=int, default=8)
     args = parser.parse_args()
-    found = {"loss": loss, "spoilt": spoilt}[args.what](args)
+    found = {"swaths": swaths, "loss": loss, "spoilt": spoilt}[args.what](args)
     print(json.dumps(found, indent=1))
 
 

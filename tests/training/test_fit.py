@@ -90,7 +90,8 @@ def test_each_radar_file_gives_its_rain_to_samples_of_its_own(tmp_path):
     assert not storms.radar
     assert other.radar == (str(radar),)
     assert (storms.shards, other.shards) == (4, 2)
-    assert len({p.seed for p in (storms, other, chosen.judging_plan)}) == 3
+    many = dataclasses.replace(chosen, rain=tuple(f"{k}.nc" for k in range(12)))
+    assert len({p.seed for p in (*many.training_plans, many.judging_plan)}) == 14
     one = dataclasses.replace(other, sensors=("MHS",), shards=1, per_shard=1)
     none = dataclasses.replace(one, radar=())
     assert shard_path(tmp_path, one, "MHS", 0) != shard_path(tmp_path, none, "MHS", 0)

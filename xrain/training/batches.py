@@ -32,7 +32,8 @@ shares, and one of each pixel. The simulator is no better than that."""
 
 TOGETHER = 0.5
 """Factor of these errors in squares. What neighbours tell stands in gradients and textures, which
-errors as large as those of lone pixels would drown."""
+errors as large as those of lone pixels blur: learning with them costs boosting on neighbourhoods
+of GMI .01 of correlation over the ocean, .04 over land (``tools/baseline_neighbours.py``)."""
 
 REAL_NOISE = 1.0
 """Standard deviation in K of the noise added to observations, so that none is learned by heart."""

@@ -124,7 +124,7 @@ def make_samples(
         Called with the number of shards that are done and of all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Sensors take turns: a run cut short has some of each.
+    # Within a plan sensors take turns: a run cut short has some of each.
     wanted = [(plan, s, k) for plan in plans for s, k in plan.numbers]
     missing = [job for job in wanted if not shard_path(folder, *job).exists()]
     done = len(wanted) - len(missing)
@@ -154,13 +154,12 @@ def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
     from xrain.simulate.patches import patch_at
     from xrain.simulate.perturb import perturbed
 
-    sensor = get_sensor(name)
+    sensor, rain = get_sensor(name), _rain_source(plan.radar)
     patches = []
     for k in range(number * plan.per_shard, (number + 1) * plan.per_shard):
         chance = np.random.default_rng((plan.seed, k, 7))
         physics = perturbed(default_parameters(), chance, plan.physics)
         model = ForwardModel(sensor.channels, parameters=physics)
-        rain = _rain_source(plan.radar)
         patches.append(patch_at((plan.seed, k), sensor, plan.size, model, rain=rain))
     path = shard_path(folder, plan, name, number)
     with replacing(path) as draft, open(draft, "wb") as stream:

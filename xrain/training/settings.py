@@ -14,8 +14,9 @@ from xrain.training.samples import Plan
 RADAR_SHARE = 0.5
 """Samples with the rain of a file of radar composites, for one with stochastic rain."""
 
-OTHER_RAIN, JUDGING = 100_000, 900_000
-"""Added to the seed: for every file of radar composites, and for the samples to judge by."""
+OTHER_RAIN, JUDGING = 1_000_000, 900_000
+"""Added to the seed: for every file of radar composites, and for the samples to judge by. No
+multiple of the one is the other, however many files there are."""
 
 
 @dataclass(frozen=True)
