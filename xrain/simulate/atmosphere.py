@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xrain.simulate.environment import Environment, shallowness
+from xrain.simulate.environment import Environment
 from xrain.simulate.parameters import Parameters
+from xrain.simulate.particles import cloud_liquid
+from xrain.simulate.profiles import Storm
 
 __all__ = ["Columns", "build_columns", "saturation_vapour"]
 
@@ -104,22 +106,25 @@ def _vapour(environment: Environment, columns: dict[str, Tensor], p: Parameters)
     return scale * lower + share * upper
 
 
-def _cloud(environment: Environment, height: Tensor, dz: Tensor, p: Parameters) -> Tensor:
-    """Cloud liquid in g m-3: the given path in a low layer, that of rain up to the frost."""
+def _cloud(
+    environment: Environment, part: dict[str, Tensor], warm: int, p: Parameters, storm: Storm | None
+) -> Tensor:
+    """Cloud liquid in g m-3: the given path in a low layer, and that of a storm's profile."""
     c = p.cloud
+    height, dz = part["height"], part["thickness"]
     given = c.liquid_floor + c.liquid_scale * (environment.cloud_liquid + 1e-6) ** c.liquid_exponent
     low = torch.exp(-0.5 * ((height - c.base - 0.5 * c.depth) / (0.5 * c.depth)) ** 2)
-    raining = c.rain_liquid * environment.rain_rate**c.rain_exponent
-    shallow = shallowness(environment, p)
-    deep_top = environment.freezing_level.clamp_min(0.5) + c.rain_overshoot
-    top = deep_top * (1.0 - shallow) + shallow * p.rain.shallow_depth * deep_top
-    tall = torch.sigmoid((height - 0.5 * c.base) / 0.3) * torch.sigmoid((top - height) / 0.4)
     drawn = torch.exp(c.liquid_spread * environment.cloud - 0.5 * c.liquid_spread**2)
-    low = drawn * given * low / (low * dz).sum(0).clamp_min(1e-6)
-    return low + raining * tall / (tall * dz).sum(0).clamp_min(1e-6)
+    cloud = drawn * given * low / (low * dz).sum(0).clamp_min(1e-6)
+    if storm is None:
+        return cloud
+    own = storm.cloud(height, warm, environment.freezing_level)
+    return cloud + c.storm * drawn * cloud_liquid(own, environment.convective_fraction, p)
 
 
-def build_columns(environment: Environment, layers: int, parameters: Parameters) -> Columns:
+def build_columns(
+    environment: Environment, layers: int, parameters: Parameters, storm: Storm | None = None
+) -> Columns:
     """Build the layered columns of a state.
 
     Parameters
@@ -130,6 +135,8 @@ def build_columns(environment: Environment, layers: int, parameters: Parameters)
         Number of layers, about a third of them below the freezing level.
     parameters : Parameters
         Shapes of the profiles.
+    storm : Storm, optional
+        Precipitation, whose cloud is added.
     """
     level, warm = _levels(environment, layers, parameters)
     level_t = _temperature(environment, level, parameters)
@@ -146,7 +153,7 @@ def build_columns(environment: Environment, layers: int, parameters: Parameters)
         temperature=temperature,
         pressure=pressure,
         vapour=_vapour(environment, part, parameters),
-        cloud=_cloud(environment, height, dz, parameters),
+        cloud=_cloud(environment, part, warm, parameters, storm),
         height=height,
         warm=warm,
     )

@@ -84,7 +84,7 @@ def simulate_tb(
         ``skin_temperature`` (K, else the lowest level's), ``wind_speed`` (m s-1, 7),
         ``land_fraction`` (0) and ``surface`` (0 ocean, 1 land, 2 snow, 3 sea ice).
     sensor : Sensor, str or sequence of Channel
-        Instrument, or any channels within 6–200 GHz.
+        Instrument, or any channels within 6–235 GHz.
     channels : sequence of str, optional
         Names of the instrument's channels to simulate, all by default.
     incidence_angle : DataArray or float, optional

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xrain.errors import InputError
 from xrain.simulate.parameters import Parameters, default_parameters
+from xrain.simulate.profiles import convective_share
 
 __all__ = [
     "EMISSIVITY_MODES",
@@ -20,15 +21,15 @@ __all__ = [
     "SNOW",
     "Environment",
     "draw_unknowns",
-    "shallowness",
 ]
 
 OCEAN, LAND, SNOW, SEA_ICE = range(4)
 EMISSIVITY_MODES = 6
-DEVIATES = ("rain_top", "humidity_aloft", "dsd", "cloud")
+DEVIATES = ("rain_top", "humidity_aloft", "dsd", "cloud", "ice", "kind")
 
 _LIMITS = {
     "rain_rate": (0.0, 500.0, "mm h-1"),
+    "rain_aloft": (0.0, 500.0, "mm h-1"),
     "t2m": (180.0, 340.0, "K"),
     "skin_temperature": (180.0, 340.0, "K"),
     "water_vapour": (0.0, 120.0, "kg m-2"),
@@ -51,6 +52,9 @@ class Environment:
     ----------
     rain_rate : Tensor
         Surface rain in mm h-1.
+    rain_aloft : Tensor
+        Rate in mm h-1 that the profile belongs to: that of the 5 km around, `rain_rate` if not
+        known. Where it alone is above 0, precipitation aloft does not reach the ground.
     t2m, skin_temperature : Tensor
         Air temperature at 2 m and skin temperature in K.
     water_vapour, cloud_liquid, cloud_ice : Tensor
@@ -68,14 +72,16 @@ class Environment:
         Multiplies the ice above raining columns: 1 is the median of its lognormal unknown.
     elevation : Tensor
         Height of the surface above the sea in km.
-    rain_top, humidity_aloft, dsd, cloud : Tensor
-        Standard normal deviates of the depth of the ice, the humidity above the 256 K level, the
-        drop concentration and the cloud liquid.
+    rain_top, humidity_aloft, dsd, cloud, ice, kind : Tensor
+        Standard normal deviates of the height that the precipitation reaches, the humidity above
+        the 256 K level, the drop concentration, the cloud liquid, the ice aloft among columns of
+        like rain, and of whether the rain is convective.
     emissivity : Tensor, (N, EMISSIVITY_MODES)
         Standard normal deviates of the emissivity modes of land, snow and sea ice.
     """
 
     rain_rate: Tensor
+    rain_aloft: Tensor
     t2m: Tensor
     skin_temperature: Tensor
     water_vapour: Tensor
@@ -92,6 +98,8 @@ class Environment:
     humidity_aloft: Tensor
     dsd: Tensor
     cloud: Tensor
+    ice: Tensor
+    kind: Tensor
     emissivity: Tensor
 
     def __len__(self) -> int:
@@ -120,7 +128,7 @@ class Environment:
         **given : Tensor, float or int
             Any other attribute. Scalars broadcast. Without them: skin at `t2m`, vapour at 70 % of
             a saturated column, wind 7 m/s, no cloud, freezing level by the lapse rate, ocean (or
-            by `land_fraction`), convective fraction growing with the rate, deviates 0.
+            by `land_fraction`), convective fraction that of real columns alike, deviates 0.
 
         Raises
         ------
@@ -186,6 +194,7 @@ def _derive_missing(values: dict[str, Tensor], shape: torch.Size, parameters: Pa
         if name not in values:
             values[name] = torch.as_tensor(value, device=t2m.device).float().expand(shape)
 
+    default("rain_aloft", rain)
     default("skin_temperature", t2m)
     default("water_vapour", (0.7 * 10.0 * torch.exp(0.066 * (t2m - 273.15))).clamp(1.0, 62.0))
     default("cloud_liquid", 0.0)
@@ -194,11 +203,12 @@ def _derive_missing(values: dict[str, Tensor], shape: torch.Size, parameters: Pa
     air = parameters.atmosphere
     highest = air.highest_freezing_level
     default("freezing_level", ((t2m - 273.15) / air.lapse_rate).clamp(0.0, highest))
-    default("convective_fraction", 1.0 - torch.exp(-rain / 8.0))
     for name in ("elevation", *DEVIATES):
         default(name, 0.0)
     default("ice_scale", 1.0)
     _derive_surface(values, shape)
+    place = (rain, values["freezing_level"], values["land_fraction"])
+    default("convective_fraction", convective_share(*place))
     if "emissivity" not in values:
         values["emissivity"] = torch.zeros((*shape, EMISSIVITY_MODES), device=t2m.device)
     values["emissivity"] = values["emissivity"].float().expand(*shape, EMISSIVITY_MODES)
@@ -212,16 +222,6 @@ def _derive_surface(values: dict[str, Tensor], shape: torch.Size) -> None:
     values["surface"] = surface.long().expand(shape)
     if fraction is None:
         values["land_fraction"] = (values["surface"] > 0).float()
-
-
-def shallowness(environment: Environment, parameters: Parameters) -> Tensor:
-    """Between 0 (rain from ice aloft) and 1 (warm rain whose clouds end below the frost), (N,).
-
-    Decided by the deviate of the rain's depth: the less it rains, the more often rain is shallow.
-    """
-    r = parameters.rain
-    limit = r.shallow_threshold + r.shallow_rate * torch.log1p(environment.rain_rate)
-    return torch.sigmoid((-environment.rain_top - limit) / 0.25)
 
 
 def draw_unknowns(
@@ -241,10 +241,10 @@ def draw_unknowns(
         Defaults to the fitted ones.
     """
     p = parameters or default_parameters()
-    rain = environment.rain_rate
+    device = environment.rain_rate.device
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, device=rain.device)
+        return torch.randn(shape, generator=generator, device=device)
 
     n = len(environment)
     drawn = {name: normal(n) for name in DEVIATES}

@@ -16,9 +16,9 @@ from xrain.simulate import radiative as rt
 from xrain.simulate.atmosphere import Columns, build_columns
 from xrain.simulate.environment import Environment, draw_unknowns
 from xrain.simulate.gases import GasAbsorption
-from xrain.simulate.hydrometeors import CloudAbsorption, IceOptics, Optics, RainOptics
+from xrain.simulate.hydrometeors import CloudAbsorption, IceOptics, Optics, RainOptics, together
 from xrain.simulate.parameters import Parameters, default_parameters
-from xrain.simulate.precipitation import ice_profile, rain_profile
+from xrain.simulate.precipitation import draw_storm, ice_profile, rain_profile
 from xrain.simulate.surface import SurfaceModel
 
 __all__ = ["Environment", "ForwardModel", "draw_unknowns", "mix_polarization"]
@@ -134,7 +134,7 @@ class ForwardModel:
     Parameters
     ----------
     channels : sequence of Channel
-        Any channels within 6–200 GHz.
+        Any channels within 6–235 GHz.
     layers : int
         Layers of the columns.
     parameters : Parameters, optional
@@ -192,7 +192,7 @@ class ForwardModel:
         """
         count = len(environment)
         mu = self._cosines(incidence_angle, count)
-        icy = environment.rain_rate > 0
+        icy = (environment.rain_rate > 0) | (environment.rain_aloft > 0)
         parts = []
         for wanted, solve in ((~icy, self._clear), (icy, self._solve)):
             index = torch.nonzero(wanted)[:, 0]
@@ -252,15 +252,18 @@ class ForwardModel:
 
     def optics(self, environment: Environment) -> ColumnOptics:
         """Optical properties of raining columns in the distinct bands, before delta scaling."""
-        columns = build_columns(environment, self.layers, self.parameters)
-        rain = rain_profile(environment, columns, self.rain, self.parameters)
-        ice = ice_profile(environment, columns, self.parameters)
+        storm = draw_storm(environment)
+        columns = build_columns(environment, self.layers, self.parameters, storm)
+        rain = rain_profile(storm, environment, columns, self.parameters)
+        seen, hidden = ice_profile(storm, environment, columns, self.parameters)
         warm = columns.warm
         return ColumnOptics(
             columns.level_temperature[..., None],
             self._absorption(columns),
             self.rain(rain.content, rain.diameter, rain.temperature),
-            self.ice(ice.content, ice.diameter, ice.temperature, ice.density),
+            together(
+                *(self.ice(i.content, i.diameter, i.temperature, i.density) for i in (seen, hidden))
+            ),
             columns.thickness[:warm, :, None],
             columns.thickness[warm:, :, None],
         )
@@ -273,16 +276,26 @@ class ForwardModel:
         optics: ScalableOptics,
         environment: Environment,
         incidence_angle: Tensor | None = None,
+        emissivity: Tensor | None = None,
     ) -> Tensor:
         """Brightness temperature (N, channel, 2) of columns whose optics are given.
 
-        The environment supplies the surface alone; optics are in the distinct bands.
+        The environment supplies the surface alone, whose emissivity (N, channel, 2) may be given
+        too; optics are in the distinct bands.
         """
         mu = self._cosines(incidence_angle, len(environment))
-        return self._radiance(optics, environment, mu)[:, self._places]
+        given = None if emissivity is None else emissivity[:, self._first]
+        return self._radiance(optics, environment, mu, given)[:, self._places]
 
-    def _radiance(self, optics: ScalableOptics, environment: Environment, mu: Tensor) -> Tensor:
-        emissivity = self._surface(environment, mu)
+    def _radiance(
+        self,
+        optics: ScalableOptics,
+        environment: Environment,
+        mu: Tensor,
+        emissivity: Tensor | None = None,
+    ) -> Tensor:
+        if emissivity is None:
+            emissivity = self._surface(environment, mu)
         skin = environment.skin_temperature[:, None]
         sky = self._sky.expand_as(mu)
         middle, surface = optics.scaled(1.0), (emissivity.mean(-1), skin, sky)

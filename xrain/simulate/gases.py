@@ -22,7 +22,7 @@ from xrain.sensors import Channel
 
 __all__ = ["GasAbsorption", "gas_table", "pass_band"]
 
-FREQUENCY_LIMITS = (6.0, 200.0)  # GHz, extent of the table
+FREQUENCY_LIMITS = (6.0, 235.0)  # GHz, extent of the table
 ORDER = 4
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def pass_band(channel: Channel, points: int = 5) -> Array:
     Raises
     ------
     UnknownChannelError
-        If a pass band leaves the range of the table, 6–200 GHz.
+        If a pass band leaves the range of the table, 6–235 GHz.
     """
     centres = [channel.frequency]
     for offset in channel.sideband_offsets:
@@ -98,7 +98,7 @@ class GasAbsorption:
     Parameters
     ----------
     channels : sequence of Channel
-        Any channels within 6–200 GHz.
+        Any channels within 6–235 GHz.
     device : torch.device or str
         Where to evaluate.
     """

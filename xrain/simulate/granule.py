@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 import xrain.simulate.track as tr
 from xrain.errors import InputError
-from xrain.io.write import write_l1c
-from xrain.land import land_fraction
+from xrain.geo.land import land_fraction
+from xrain.io.truth import radar_path, require_same_seed, truth_path
+from xrain.io.write_l1c import granule_path, write_l1c
 from xrain.sensors import Sensor, get_sensor
+from xrain.simulate.block_columns import scene_columns
 from xrain.simulate.climate import draw_state, season_of
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import add_noise, receive
 from xrain.simulate.orbit import Orbit, inclination_of, orbit_over
 from xrain.simulate.parameters import Parameters, default_parameters, differences
-from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.radar import write_radar_granule
 from xrain.simulate.rain import (
     RainGrid,
@@ -40,25 +41,13 @@ from xrain.simulate.swath_group import geometry_group
 from xrain.simulate.truth import write_truth
 from xrain.simulate.view import View, lay_out
 
-__all__ = ["radar_path", "simulate_granule", "truth_path"]
+__all__ = ["simulate_granule"]
 
 Array = NDArray[np.float64]
 
 _NOON = np.datetime64("2020-07-01T12:00", "ns")
 _LENGTH = 2000.0  # km along the track without a rain file
 _LONGEST = 6000.0
-
-
-def truth_path(granule: str | os.PathLike[str]) -> Path:
-    """Where the true rain of a simulated granule lies: ``<granule>.truth.nc``."""
-    path = Path(granule)
-    return path.with_name(f"{path.stem}.truth.nc")
-
-
-def radar_path(granule: str | os.PathLike[str]) -> Path:
-    """Where the radar granule over the same rain lies: ``<granule>.radar.HDF5``."""
-    path = Path(granule)
-    return path.with_name(f"{path.stem}.radar.HDF5")
 
 
 def simulate_granule(
@@ -74,7 +63,7 @@ def simulate_granule(
     place: tuple[float, float] | None = None,
     start: np.datetime64 | None = None,
     ascending: bool = True,
-    orbit_number: int = 1,
+    orbit_number: int | None = None,
     with_radar: bool = False,
     spacing: float | None = None,
     noise: bool = True,
@@ -114,8 +103,9 @@ def simulate_granule(
         UTC at the middle; by default that of the rain, else noon of 1 July 2020.
     ascending : bool
         Whether the spacecraft flies north.
-    orbit_number : int
-        Granule number.
+    orbit_number : int, optional
+        Granule number; by default 1 more than the seed, so that in a folder granules of several
+        seeds have names of their own.
     with_radar : bool
         Also write a radar granule (2A-DPR layout) over the same rain, for GMI and TMI.
     spacing : float, optional
@@ -135,13 +125,26 @@ def simulate_granule(
     Raises
     ------
     InputError
-        If an argument or the rain field cannot be used.
+        If an argument or the rain field cannot be used, or a granule of another seed or an
+        observed one is in the place of the file.
     OutputError
         If a file cannot be written.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> import xrain
+    >>> from xrain.io.truth import truth_path
+    >>> granule = xrain.simulate_granule("mhs", "storm.HDF5", scans=24, seed=3)
+    >>> with xr.open_dataset(truth_path(granule), engine="h5netcdf") as truth:
+    ...     truth["surface_precip"].sizes["scan"]
+    24
     """
     sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
     platform = platform or next(iter(sensor.platforms))
     _check(sensor, surface, scans, with_radar)
+    require_same_seed(path, str(seed))  # before anything is computed
+    orbit_number = 1 + seed % 999_999 if orbit_number is None else orbit_number
     rng = np.random.default_rng(seed)
     storm = _rain_map(rain, time)
     if storm is not None and storm.to_map is None and surface is None and place is None:
@@ -161,7 +164,8 @@ def simulate_granule(
     if noise:
         seen = {name: add_noise(tb, sensor.swath_channels(name), rng) for name, tb in seen.items()}
     written = _write(path, view, seen, orbit_number, seed, storm, parameters)
-    write_truth(truth_path(written), view, scene, written.name, seed)
+    rain_field = "" if storm is None else storm.name
+    write_truth(truth_path(written), view, scene, written.name, seed, rain_field)
     if with_radar:
         write_radar_granule(
             radar_path(written), sensor, platform, view.orbit, _passing(view), scene,
@@ -320,6 +324,8 @@ def _write(
         name: geometry_group(view.geometries[name], view.sensor.swath_channels(name), tb)
         for name, tb in seen.items()
     }
+    target = granule_path(path, view.sensor, view.platform, orbit_number, groups)
+    require_same_seed(target, str(seed))
     record = {
         "Generator": f"xrain {version('xrain')}",
         "Rain": "stochastic storm" if storm is None else "rain field",
@@ -328,7 +334,7 @@ def _write(
         "Physics": _physics(parameters),
     }
     return write_l1c(
-        path,
+        target,
         sensor=view.sensor,
         platform=view.platform,
         orbit=orbit_number,

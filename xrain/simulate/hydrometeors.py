@@ -28,6 +28,7 @@ __all__ = [
     "RainOptics",
     "mean_diameter",
     "particle_table",
+    "together",
 ]
 
 Array = NDArray[np.float64]
@@ -49,6 +50,15 @@ class Optics:
     extinction: Tensor
     albedo: Tensor
     asymmetry: Tensor
+
+
+def together(one: Optics, other: Optics) -> Optics:
+    """Optics of two kinds of particles in the same air."""
+    extinction = one.extinction + other.extinction
+    scattered = (one.extinction * one.albedo, other.extinction * other.albedo)
+    total = (scattered[0] + scattered[1]).clamp_min(1e-12)
+    forward = scattered[0] * one.asymmetry + scattered[1] * other.asymmetry
+    return Optics(extinction, total / extinction.clamp_min(1e-12), forward / total)
 
 
 def mean_diameter(content: Tensor, log10_nw: Tensor | float) -> Tensor:

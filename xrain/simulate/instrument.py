@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xrain.footprint import footprint_widths
+from xrain.geo.footprint import footprint_widths
+from xrain.geo.sphere import EARTH_RADIUS
 from xrain.sensors import Channel, Sensor
 from xrain.simulate.forward import mix_polarization
-from xrain.simulate.orbit import EARTH_RADIUS
 
 __all__ = [
     "SwathPlane",

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xrain.errors import InputError
+from xrain.io.matchups import open_matchups
 from xrain.simulate.environment import LAND, OCEAN, SEA_ICE, SNOW, Environment
 
-__all__ = ["matchup_environment", "read_matchups", "surface_class", "surface_kind"]
+__all__ = ["matchup_environment", "read_matchups", "surface_kind"]
 
 NEEDED = (
-    "tb",
     "t2m",
     "skin_temperature",
     "total_column_water_vapour",
@@ -30,27 +30,23 @@ _SNOW_DEPTH = 0.01  # m of water, above which land counts as snow-covered
 
 
 def read_matchups(path: str | Path) -> xr.Dataset:
-    """Read a file of matched pixels.
+    """Read a file of matched pixels with the state of their columns.
 
     Parameters
     ----------
     path : str or Path
-        NetCDF with ``tb(sample, channel)`` in K, the ERA5 columns named as in the docs, and
-        ``surface_precip`` in mm/h or ``phase`` (0 dry).
+        As for :func:`xrain.io.matchups.open_matchups`, with the ERA5 columns named as in the docs.
 
     Raises
     ------
+    FileFormatError
+        If the file cannot be read.
     InputError
         If a variable is missing.
     """
-    try:
-        data = xr.load_dataset(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a NetCDF file of matched pixels") from error
-    missing = [name for name in NEEDED if name not in data]
-    if missing or not {"surface_precip", "phase"} & set(data.variables):
-        missing = missing or ["surface_precip or phase"]
-        raise InputError(f"{path}: matched pixels need {', '.join(missing)}")
+    data = open_matchups(path)
+    if missing := [name for name in NEEDED if name not in data]:
+        raise InputError(f"{path}: the simulator needs {', '.join(missing)} of matched pixels")
     return data
 
 
@@ -59,20 +55,6 @@ def _values(data: xr.Dataset, name: str, fill: float = np.nan) -> NDArray[np.flo
         return np.full(data.sizes["sample"], fill, np.float32)
     values = data[name].values.astype(np.float32)
     return values if np.isnan(fill) else np.nan_to_num(values, nan=fill)
-
-
-def surface_class(data: xr.Dataset) -> NDArray[np.str_]:
-    """Classes used in all scores: ``ocean``, ``land`` or ``mixed`` (coast and ice), (sample,).
-
-    Ocean has less than 1 % of land and of sea ice (unknown ice counts as none), land more than
-    99 % of land.
-    """
-    land = _values(data, "land_fraction")
-    ice = _values(data, "sea_ice_fraction", 0.0)
-    kind = np.full(land.size, "mixed")
-    kind[(land < 0.01) & ~(ice >= 0.01)] = "ocean"
-    kind[land > 0.99] = "land"
-    return kind
 
 
 def surface_kind(data: xr.Dataset) -> NDArray[np.int64]:

@@ -2,18 +2,20 @@
 
 The ground point of each pixel is the intersection of its line of sight with the WGS84 ellipsoid
 (Hoffmann-Wellenhof et al. 2008, *GNSS*, ch. 8); the orbit is a circle, the earth turns under it
-at its sidereal rate. Sun position after the low-precision formulas of the *Astronomical Almanac*
-(Michalsky 1988, doi 10.1016/0038-092X(88)90045-X), good to 0.01 degrees.
+at its sidereal rate. The position of the sun is pyorbital's, geodetic coordinates are PROJ's.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrain.errors import InputError
+from xrain.geo.sphere import EARTH_RADIUS
 from xrain.sensors import Sensor, SwathGroup
 
 __all__ = [
@@ -28,14 +30,17 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-EARTH_RADIUS = 6371.0  # km, mean
 _SEMI_MAJOR, _SEMI_MINOR = 6378.137, 6356.752314  # km, WGS84
 _MU = 398600.4418  # km3 s-2, WGS84
 _EARTH_RATE = 7.2921159e-5  # rad s-1, sidereal
 _PRECESSION = 1.99096871e-7  # rad s-1, node drift of a sun-synchronous orbit
 _J2 = 1.08262668e-3
-# Orbits that are not sun-synchronous, degrees: GPM core, TRMM, Megha-Tropiques mission pages.
-_INCLINATIONS = {"GPM": 65.0, "TRMM": 35.0, "MT1": 20.0}
+# Orbits that are not sun-synchronous, degrees: mission pages of GPM core, TRMM, Megha-Tropiques,
+# the space station, FY-3G and TROPICS (Blackwell et al. 2018, doi 10.1002/qj.3290).
+_INCLINATIONS = {
+    "GPM": 65.0, "TRMM": 35.0, "MT1": 20.0, "ISS": 51.6, "FY3G": 50.0,
+    **{f"TROPICS{i:02d}": 32.75 for i in (1, 3, 5, 6, 7)},
+}  # fmt: skip
 _BLOCK = 512  # scans computed at once, bounds the memory
 _NIGHT = -88  # the archive's code for a sun below the horizon
 
@@ -379,21 +384,21 @@ def _distance(position: Array, sight: Array) -> Array:
 
 
 def _geodetic(xyz: Array) -> tuple[Array, Array, Array]:
-    """Geodetic latitude and longitude in degrees, height in km.
-
-    Exact on the ellipsoid; for a spacecraft one step of Bowring's formula (1976), good to metres.
-    """
-    e2 = 1 - (_SEMI_MINOR / _SEMI_MAJOR) ** 2
-    ring = np.hypot(xyz[..., 0], xyz[..., 1])
-    beta = np.arctan2(xyz[..., 2] * _SEMI_MAJOR, ring * _SEMI_MINOR)
-    lat = np.arctan2(
-        xyz[..., 2] + e2 / (1 - e2) * _SEMI_MINOR * np.sin(beta) ** 3,
-        ring - e2 * _SEMI_MAJOR * np.cos(beta) ** 3,
+    """Geodetic latitude and longitude in degrees on WGS84, height in km."""
+    lon, lat, height = _from_geocentric().transform(*np.moveaxis(1e3 * xyz, -1, 0))
+    known = np.isfinite(height)
+    return (
+        np.where(known, lat, np.nan),
+        np.where(known, lon, np.nan),
+        np.where(known, height, np.nan) / 1e3,
     )
-    normal = _SEMI_MAJOR / np.sqrt(1 - e2 * np.sin(lat) ** 2)
-    height = ring * np.cos(lat) + xyz[..., 2] * np.sin(lat) - _SEMI_MAJOR**2 / normal
-    lon = np.degrees(np.arctan2(xyz[..., 1], xyz[..., 0]))
-    return np.degrees(lat), lon, height
+
+
+@functools.cache
+def _from_geocentric() -> Any:
+    from pyproj import Transformer
+
+    return Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
 
 
 def _local_axes(lat: Array, lon: Array) -> tuple[Array, Array, Array]:
@@ -404,27 +409,18 @@ def _local_axes(lat: Array, lon: Array) -> tuple[Array, Array, Array]:
     return up, east, np.stack([-sp * cl, -sp * sl, cp], axis=-1)
 
 
-def _sun(time: NDArray[np.datetime64]) -> tuple[Array, Array]:
-    """Declination in radians and equation of time in hours."""
-    days = (time - np.datetime64("2000-01-01T12:00", "ns")) / np.timedelta64(1, "D")
-    g = np.radians(357.528 + 0.9856003 * days)
-    mean = 280.460 + 0.9856474 * days
-    lam = np.radians(mean + 1.915 * np.sin(g) + 0.020 * np.sin(2 * g))
-    obliquity = np.radians(23.439 - 4e-7 * days)
-    ascension = np.degrees(np.arctan2(np.cos(obliquity) * np.sin(lam), np.cos(lam)))
-    equation = ((mean - ascension + 180.0) % 360.0 - 180.0) / 15.0
-    return np.arcsin(np.sin(obliquity) * np.sin(lam)), equation
+def _sun_position(time: NDArray[np.datetime64]) -> tuple[Array, Array]:
+    """Latitude and longitude in radians of the place above which the sun stands."""
+    from pyorbital import astronomy
 
-
-def _utc_hours(time: NDArray[np.datetime64]) -> Array:
-    return np.asarray((time - time.astype("datetime64[D]")) / np.timedelta64(1, "h"))
+    ascension, declination = astronomy.sun_ra_dec(time)
+    return np.asarray(declination), np.asarray(ascension - astronomy.gmst(time))
 
 
 def _sun_direction(time: NDArray[np.datetime64]) -> Array:
-    declination, equation = _sun(time)
-    lon = np.radians(180.0 - 15.0 * (_utc_hours(time) + equation))
-    cd = np.cos(declination)
-    return np.stack([cd * np.cos(lon), cd * np.sin(lon), np.sin(declination)], axis=-1)
+    lat, lon = _sun_position(time)
+    up, _, _ = _local_axes(np.degrees(lat), np.degrees(lon))
+    return up
 
 
 def local_solar_time(time: NDArray[np.datetime64], longitude: Array) -> Array:
@@ -437,5 +433,5 @@ def local_solar_time(time: NDArray[np.datetime64], longitude: Array) -> Array:
     longitude : array
         (scan, pixel) degrees east.
     """
-    _, equation = _sun(time)
-    return np.asarray((_utc_hours(time) + equation)[:, None] + longitude / 15.0) % 24.0
+    _, noon = _sun_position(time)
+    return np.asarray(12.0 + (longitude - np.degrees(noon)[:, None]) / 15.0) % 24.0

@@ -16,6 +16,7 @@ __all__ = [
     "LandParameters",
     "OceanParameters",
     "Parameters",
+    "ParticleParameters",
     "RainParameters",
     "default_parameters",
     "differences",
@@ -54,9 +55,7 @@ class CloudParameters:
     liquid_exponent: float
     liquid_floor: float
     liquid_spread: float
-    rain_liquid: float
-    rain_exponent: float
-    rain_overshoot: float
+    storm: float
 
 
 @dataclass(frozen=True)
@@ -64,33 +63,43 @@ class RainParameters:
     """Drop sizes and melting layer."""
 
     log10_nw: float
-    log10_nw_convective: float
-    log10_nw_spread: float
-    melting_factor: float
+    diameter_spread: float
     melting_depth: float
     softness: float
-    shallow_threshold: float
-    shallow_rate: float
-    shallow_depth: float
 
 
 @dataclass(frozen=True)
 class IceParameters:
     """Snow and graupel above the freezing level."""
 
-    content: float
-    exponent: float
-    saturation: float
+    scale: float
+    scale_land: float
     scale_spread: float
     log10_nw: float
-    density_snow: float
-    density_graupel: float
-    cloud_ice_exponent: float
-    land_factor: float
-    depth: float
-    depth_growth: float
-    depth_spread: float
     polarization_ratio: float
+
+
+@dataclass(frozen=True)
+class ParticleParameters:
+    """What the content and diameter of a radar's profile are to a radiometer."""
+
+    rain_content: float
+    rain_diameter: float
+    melting_content: float
+    cloud_content: float
+    cloud_content_convective: float
+    cloud_around: float
+    ice_content: float
+    ice_content_convective: float
+    ice_diameter: float
+    ice_diameter_exponent: float
+    snow_density: float
+    graupel_density: float
+    density_exponent: float
+    hidden_content: float
+    hidden_exponent: float
+    hidden_depth: float
+    hidden_diameter: float
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,7 @@ class Parameters:
     cloud: CloudParameters
     rain: RainParameters
     ice: IceParameters
+    particles: ParticleParameters
     ocean: OceanParameters
     land: LandParameters
 
@@ -154,6 +164,7 @@ def default_parameters() -> Parameters:
         cloud=_build(CloudParameters, table["cloud"]),
         rain=_build(RainParameters, table["rain"]),
         ice=_build(IceParameters, table["ice"]),
+        particles=_build(ParticleParameters, table["particles"]),
         ocean=_build(OceanParameters, table["ocean"]),
         land=_build(LandParameters, table["land"]),
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xrain.errors import InputError
 from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor
+from xrain.simulate.block_columns import scene_columns
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
     SwathPlane,
@@ -29,9 +30,8 @@ from xrain.simulate.instrument import (
     truth_channel,
 )
 from xrain.simulate.orbit import Orbit, scan_angles
-from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.rain import RainGrid, StormParameters, stochastic_rain, storm_warmth
-from xrain.simulate.scenes import Scene, draw_place, draw_scene
+from xrain.simulate.scenes import Place, Scene, draw_place, draw_scene
 from xrain.simulate.track import moved
 
 __all__ = ["Patch", "RainSource", "observe_scene", "patch_at", "training_patches"]
@@ -147,11 +147,15 @@ def patch_at(
     rain: RainSource | None = None,
     spacing: float | None = None,
     calibration: float = 0.5,
+    place: Place | None = None,
 ) -> Patch:
-    """Simulate the one patch that belongs to a seed and a number; see `training_patches`."""
+    """Simulate the one patch that belongs to a seed and a number; see `training_patches`.
+
+    It lies at the `place`, which is drawn by default.
+    """
     rng = np.random.default_rng(key)
     window = _window(sensor, size, model.channels, spacing, rng)
-    place = draw_place(rng)
+    place = place or draw_place(rng)
     field = (rain or _climatic_rain(place.latitude))(window.shape, window.spacing, rng)
     scene = draw_scene(field, rng, place=place)
     patch = observe_scene(scene, sensor, model, window, rng, calibration)

@@ -2,7 +2,7 @@
 
 Layers are the leading dimension and run from the surface upwards; every other dimension is free
 (columns, channels) and broadcasts. Radiances are brightness temperatures in K: over 180–320 K the
-Planck function is linear in temperature to better than 0.1 K up to 200 GHz once the cosmic
+Planck function is linear in temperature to better than 0.1 K up to 235 GHz once the cosmic
 background is replaced by `cosmic_background`.
 
 The diffuse field comes from the delta-scaled Eddington approximation (Joseph, Wiscombe and

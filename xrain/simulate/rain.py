@@ -21,7 +21,6 @@ from xrain.errors import InputError
 __all__ = [
     "RainGrid",
     "StormParameters",
-    "despike",
     "field_statistics",
     "gaussian_field",
     "stochastic_rain",
@@ -244,31 +243,6 @@ def _gaussian_rank(field: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the share of the field below each value, from its own mean and spread."""
     deviation = max(float(field.std()), 1e-12)
     return np.asarray(special.ndtr((field - float(field.mean())) / deviation), np.float64)
-
-
-def despike(rate: ArrayLike) -> Field:
-    """Take isolated radar spikes out of a rain field.
-
-    A cell above 5 mm/h that exceeds all of its eight neighbours more than fivefold is no rain
-    but clutter, interference or an aircraft; it becomes the largest of its neighbours.
-
-    Parameters
-    ----------
-    rate : array_like
-        (y, x) rain rate in mm/h; NaN stays NaN and counts as dry.
-
-    Returns
-    -------
-    array of float32
-    """
-    field = np.array(rate, dtype=np.float32)
-    known = np.nan_to_num(field)
-    ring = np.ones((3, 3), bool)
-    ring[1, 1] = False
-    largest = ndimage.maximum_filter(known, footprint=ring, mode="constant")
-    spikes = (known > 5.0) & (known > 5.0 * largest)
-    field[spikes] = largest[spikes]
-    return field
 
 
 def convective_share(rate: Field, spacing: tuple[float, float]) -> Field:

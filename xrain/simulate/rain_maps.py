@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,29 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from xrain.errors import FileFormatError, InputError
-from xrain.projection import Projection, grid_axes, projection_of
-from xrain.simulate.rain import Field, RainGrid, convective_share, despike
+from xrain.errors import InputError
+from xrain.geo.projection import (
+    Projection,
+    azimuthal_equidistant,
+    grid_attributes,
+    grid_axes,
+    projection_of,
+)
+from xrain.geo.sphere import EARTH_RADIUS
+from xrain.io.radar_qc import despike
+from xrain.io.rain_rates import (
+    RAIN_RATE,
+    open_rain_grid,
+    rain_grid,
+    require_rates,
+    to_mm_per_hour,
+)
+from xrain.simulate.rain import Field, RainGrid, convective_share
 
 __all__ = ["RainMap", "open_rain_map", "open_rain_maps", "place_map", "radar_source", "sample_map"]
 
 Array = NDArray[np.float64]
-_KM_PER_DEGREE = 111.195
-_HIGHEST = 500.0  # mm/h
-_UNITS = {"mm h-1", "mm/h", "mm hr-1", "mm/hr", "mm h**-1", "mm h^-1", "millimeter/hour"}
+_KM_PER_DEGREE = float(np.radians(1)) * EARTH_RADIUS
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,8 @@ class RainMap:
         Turn (latitude, longitude) in degrees into (y, x) and back; None without positions.
     time : numpy.datetime64 or None
         When the field was observed.
+    name : str
+        Name of the file that it comes from.
     """
 
     rate: Field
@@ -49,6 +65,7 @@ class RainMap:
     to_map: Projection | None = None
     to_earth: Projection | None = None
     time: np.datetime64 | None = None
+    name: str = ""
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -67,9 +84,9 @@ def open_rain_map(
     Parameters
     ----------
     source : path-like, Dataset or DataArray
-        ``rain_rate`` (or the only variable) in mm/h on (latitude, longitude) in degrees, or on
-        (y, x) in m or km with or without a projection in the attribute ``projection`` or a CF
-        grid mapping. NaN is not observed.
+        ``rain_rate`` (or the only variable), a rate in the units of its attribute, on (latitude,
+        longitude) in degrees, or on (y, x) in m or km with or without a projection in the
+        attribute ``projection`` or a CF grid mapping. NaN is not observed.
     time : int, str or datetime64, optional
         Which time, by number or by value; the first by default.
     spacing : float
@@ -78,7 +95,7 @@ def open_rain_map(
     Returns
     -------
     RainMap
-        Without isolated spikes (see `xrain.simulate.rain.despike`).
+        Without isolated spikes (see `xrain.io.radar_qc.despike`).
 
     Raises
     ------
@@ -100,6 +117,7 @@ def open_rain_map(
     return RainMap(
         _averaged(rate, factors), _means(y, factors[0]), _means(x, factors[1]),
         (steps[0] * factors[0], steps[1] * factors[1]), to_map, to_earth, when,
+        "" if isinstance(source, xr.Dataset | xr.DataArray) else Path(source).name,
     )  # fmt: skip
 
 
@@ -113,26 +131,10 @@ def _load(
     source: str | os.PathLike[str] | xr.Dataset | xr.DataArray,
 ) -> tuple[str, xr.DataArray, dict[str, Any]]:
     if isinstance(source, xr.DataArray):
-        return "rain field", source, dict(source.attrs)
-    where = "rain field"
-    if not isinstance(source, xr.Dataset):
-        where = os.fspath(source)
-        try:
-            source = xr.open_dataset(source)
-        except (OSError, ValueError) as error:
-            raise FileFormatError(f"{where}: cannot be read as netCDF ({error})") from error
-    names = [str(n) for n in source.data_vars if source[n].ndim >= 2]
-    if "rain_rate" not in names and len(names) != 1:
-        raise InputError(
-            f"{where}: no variable rain_rate; there are {', '.join(names) or 'none'}. "
-            "Rename the one in mm h-1 to rain_rate"
-        )
-    data = source["rain_rate" if "rain_rate" in names else names[0]]
-    attrs = dict(source.attrs) | dict(data.attrs)
-    mapping = attrs.get("grid_mapping")
-    if mapping in source.variables:
-        attrs |= source[mapping].attrs
-    return where, data, attrs
+        return "rain field", to_mm_per_hour(source, "rain field"), dict(source.attrs)
+    where = "rain field" if isinstance(source, xr.Dataset) else Path(source).name
+    ds = rain_grid(source, where) if isinstance(source, xr.Dataset) else open_rain_grid(source)
+    return where, ds[RAIN_RATE], grid_attributes(ds, RAIN_RATE)
 
 
 def _at_time(
@@ -155,18 +157,8 @@ def _at_time(
 
 
 def _checked(where: str, field: xr.DataArray) -> Field:
-    units = str(field.attrs.get("units", "mm h-1"))
-    if units not in _UNITS:
-        raise InputError(f"{where}: rain_rate is in {units!r}; convert it to mm h-1")
     rate = field.values.astype(np.float32)
-    low, high = float(np.nanmin(rate, initial=np.inf)), float(np.nanmax(rate, initial=-np.inf))
-    if not np.isfinite(rate).any():
-        raise InputError(f"{where}: rain_rate is NaN everywhere")
-    if low < 0 or high > _HIGHEST:
-        raise InputError(
-            f"{where}: rain_rate must lie within 0–{_HIGHEST:g} mm h-1, got {low:g} to {high:g}; "
-            "mark missing values as NaN"
-        )
+    require_rates(rate, where)
     return rate
 
 
@@ -207,30 +199,28 @@ def _averaged(rate: Field, factors: Sequence[int]) -> Field:
 def place_map(rain: RainMap, latitude: float, longitude: float) -> RainMap:
     """Lay a map without positions flat around a point, rows from south to north.
 
-    Azimuthal equidistant on the mean sphere (Snyder 1987, eq. 22-4 and 25-1).
+    Parameters
+    ----------
+    rain : RainMap
+        The map.
+    latitude, longitude : float
+        Where its middle shall lie, in degrees.
+
+    Returns
+    -------
+    RainMap
+        The same with positions, azimuthal equidistant on the mean sphere.
     """
     middle = rain.y.mean(), rain.x.mean()
     unit = rain.spacing[0] / (rain.y[1] - rain.y[0]), rain.spacing[1] / (rain.x[1] - rain.x[0])
-    phi0, lam0 = np.radians(latitude), np.radians(longitude)
+    to_plane, from_plane = azimuthal_equidistant(latitude, longitude)
 
     def to_map(lat: Array, lon: Array) -> tuple[Array, Array]:
-        phi, lam = np.radians(lat), np.radians(lon) - lam0
-        cosine = np.sin(phi0) * np.sin(phi) + np.cos(phi0) * np.cos(phi) * np.cos(lam)
-        arc = np.arccos(np.clip(cosine, -1, 1))
-        k = 6371.0 * np.where(arc > 0, arc / np.maximum(np.sin(arc), 1e-12), 1.0)
-        north = k * (np.cos(phi0) * np.sin(phi) - np.sin(phi0) * np.cos(phi) * np.cos(lam))
-        east = k * np.cos(phi) * np.sin(lam)
+        north, east = to_plane(lat, lon)
         return middle[0] + north / unit[0], middle[1] + east / unit[1]
 
     def to_earth(y: Array, x: Array) -> tuple[Array, Array]:
-        north, east = (y - middle[0]) * unit[0], (x - middle[1]) * unit[1]
-        arc = np.maximum(np.hypot(north, east), 1e-9) / 6371.0
-        ratio = np.sin(arc) / (arc * 6371.0)
-        sine = np.cos(arc) * np.sin(phi0) + north * ratio * np.cos(phi0)
-        across = east * ratio
-        toward = np.cos(phi0) * np.cos(arc) - north * ratio * np.sin(phi0)
-        lon = np.degrees(lam0 + np.arctan2(across, toward))
-        return np.degrees(np.arcsin(np.clip(sine, -1, 1))), (lon + 180) % 360 - 180
+        return from_plane((y - middle[0]) * unit[0], (x - middle[1]) * unit[1])
 
     return replace(rain, to_map=to_map, to_earth=to_earth)
 

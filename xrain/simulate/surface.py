@@ -219,7 +219,7 @@ class SurfaceModel:
         predictors = emissivity_predictors(environment.skin_temperature, environment.water_vapour)
         wet = 1.0 - torch.exp(-environment.rain_rate / 0.5)
         drawn = torch.zeros((kind.shape[0], *self._mean.shape[2:]), device=mu.device)
-        for k in range(self._mean.shape[0]):
+        for k in torch.unique(kind).tolist():
             value = torch.tensordot(predictors, self._mean[k], dims=1)
             value = value + torch.tensordot(environment.emissivity, self._modes[k], dims=1)
             if k + 1 == LAND:

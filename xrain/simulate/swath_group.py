@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xrain.io.write import L1CGroup
+from xrain.io.write_l1c import L1CGroup
 from xrain.sensors import Channel
 from xrain.simulate.orbit import ScanGeometry, local_solar_time
 

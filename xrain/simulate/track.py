@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from xrain.geo.sphere import EARTH_RADIUS
 from xrain.sensors import Sensor
 from xrain.simulate.instrument import SwathPlane
-from xrain.simulate.orbit import EARTH_RADIUS, Orbit, ScanGeometry
+from xrain.simulate.orbit import Orbit, ScanGeometry
 
 __all__ = ["moved", "swath_plane", "to_earth", "to_track"]
 

@@ -10,17 +10,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xrain.atomic import replacing
-from xrain.conventions import ATTRIBUTES
+from xrain.conventions import ATTRIBUTES, COVERED
+from xrain.io.truth import RAIN_FIELD
+from xrain.io.write_rain import in_this_process
 from xrain.simulate.instrument import footprint_average, footprint_widths, truth_channel
 from xrain.simulate.scenes import Scene
 from xrain.simulate.view import View
 
 __all__ = ["write_truth"]
 
-_SEEN = 0.9  # share of a footprint that must be observed for its rain to count
 
-
-def write_truth(path: Path, view: View, scene: Scene, granule: str, seed: int) -> None:
+def write_truth(
+    path: Path, view: View, scene: Scene, granule: str, seed: int, rain_field: str = ""
+) -> None:
     """Write the true rain on the pixels of the reference swath.
 
     Parameters
@@ -35,6 +37,8 @@ def write_truth(path: Path, view: View, scene: Scene, granule: str, seed: int) -
         Name of the granule that it belongs to.
     seed : int
         Seed of the simulation, kept as an attribute.
+    rain_field : str
+        Name of the file of the rain field, kept as an attribute if there is one.
 
     Raises
     ------
@@ -57,7 +61,8 @@ def write_truth(path: Path, view: View, scene: Scene, granule: str, seed: int) -
             "sensor": view.sensor.name,
             "platform": view.platform,
             "seed": seed,
-            "comment": f"Footprints observed for less than {_SEEN:.0%} stay out of scores.",
+            **({RAIN_FIELD: rain_field} if rain_field else {}),
+            "comment": f"Footprints observed for less than {COVERED:.0%} stay out of scores.",
             "Conventions": "CF-1.11",
         },
     )
@@ -76,7 +81,7 @@ def write_truth(path: Path, view: View, scene: Scene, granule: str, seed: int) -
     for name in ("latitude", "longitude", "time"):
         truth[name].attrs.update(ATTRIBUTES[name])
     truth["time"].encoding = {"units": "milliseconds since 1970-01-01", "dtype": "int64"}
-    with replacing(path) as draft:
+    with replacing(path) as draft, in_this_process():
         draft.write_bytes(truth.to_netcdf(engine="h5netcdf"))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xrain.errors import InputError
+from xrain.geo.surfaces import SURFACES, surface_index
 from xrain.sensors import Channel, get_sensor
 from xrain.simulate.environment import Environment, draw_unknowns
 from xrain.simulate.forward import ForwardModel, mix_polarization
-from xrain.simulate.matchups import matchup_environment, read_matchups, surface_class
-from xrain.simulate.neighbourhood import POINTS, beam_weights, draw_neighbourhood
+from xrain.simulate.matchups import matchup_environment, read_matchups
+from xrain.simulate.neighbourhood import CONICAL, POINTS, beam_weights, surroundings
 from xrain.simulate.parameters import Parameters
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.table import Table
 
 __all__ = [
     "QUANTILES",
     "Validation",
-    "as_table",
-    "plot_histograms",
     "run",
     "simulate_matchups",
+    "statistics",
     "validate",
 ]
 
@@ -82,19 +78,20 @@ def rain_label(data: xr.Dataset) -> NDArray[np.float32]:
     return np.where(data["phase"].values == 0, 0.0, np.nan).astype(np.float32)
 
 
-def _repeat(environment: Environment, count: int) -> Environment:
-    index = torch.arange(len(environment)).repeat_interleave(count)
-    return environment.select(index)
-
-
 def _raining(
-    model: ForwardModel, environment: Environment, weights: Tensor, generator: torch.Generator
+    model: ForwardModel,
+    environment: Environment,
+    weights: Tensor,
+    generator: torch.Generator,
+    convective: Tensor | None,
 ) -> Tensor:
     """Footprint averages over pixels whose surroundings are drawn, (N, channel, 2)."""
-    softness = model.parameters.rain.softness
-    rates = draw_neighbourhood(environment.rain_rate, generator, softness).reshape(-1)
-    points = _repeat(environment, POINTS).replace(
-        rain_rate=rates, convective_fraction=1.0 - torch.exp(-rates / 8.0)
+    points = surroundings(
+        environment,
+        generator,
+        model.parameters.rain.softness,
+        slant=max(c.incidence_angle for c in model.channels) > CONICAL,
+        convective=convective,
     )
     tb = model(points).reshape(len(environment), POINTS, -1, 2)
     return torch.einsum("npck,cp->nck", tb, weights.to(tb.device))
@@ -107,6 +104,7 @@ def simulate_matchups(
     draws: int = 16,
     seed: int = 0,
     parameters: Parameters | None = None,
+    convective: Tensor | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Array:
     """Simulate matched pixels with drawn unknowns.
@@ -123,6 +121,8 @@ def simulate_matchups(
         Seed of all draws.
     parameters : Parameters, optional
         Defaults to the fitted ones.
+    convective : Tensor, (N,), optional
+        Share of convective rain in and around each pixel; by default it follows the rates.
     progress : callable, optional
         Called with the number of each finished draw.
 
@@ -145,7 +145,10 @@ def simulate_matchups(
                 index = torch.nonzero(mask)[:, 0]
                 if index.numel():
                     part = drawn.select(index)
-                    tb[index] = _raining(model, part, weights, generator) if rains else model(part)
+                    kind = None if convective is None else convective[index]
+                    tb[index] = (
+                        _raining(model, part, weights, generator, kind) if rains else model(part)
+                    )
             out[draw] = mix_polarization(tb, polarization).numpy()
             if progress:
                 progress(draw + 1)
@@ -172,8 +175,8 @@ def validate(
     """
     channels = _channels(matchups)
     rate = rain_label(matchups)
-    kind = surface_class(matchups)
-    labelled = np.flatnonzero(np.isfinite(rate) & (kind != "mixed"))
+    kind = surface_index(matchups["land_fraction"].values, _sea_ice(matchups))
+    labelled = np.flatnonzero(np.isfinite(rate) & (kind < SURFACES.index("rest")))
     chosen = matchups.isel(sample=labelled)
     environment, index = matchup_environment(chosen, rate[labelled])
     if not index.size:
@@ -185,13 +188,13 @@ def validate(
     kind, rains = kind[labelled][index], rate[labelled][index] > 0
     names = tuple(c.name for c in channels)
     classes = {
-        f"{'rain' if wet else 'dry'}_{surface}": (kind == surface) & (rains == wet)
+        f"{'rain' if wet else 'dry'}_{surface}": (kind == number) & (rains == wet)
         for wet in (False, True)
-        for surface in ("ocean", "land")
+        for number, surface in enumerate(SURFACES[:2])
     }
     members = {k: v for k, v in classes.items() if v.sum() > 1}
     return Validation(
-        {k: _statistics(observed[m], simulated[:, m], names) for k, m in members.items()},
+        {k: statistics(observed[m], simulated[:, m], names) for k, m in members.items()},
         {k: observed[m] for k, m in members.items()},
         {k: simulated[:, m] for k, m in members.items()},
         names,
@@ -199,9 +202,25 @@ def validate(
     )
 
 
-def _statistics(
+def _sea_ice(matchups: xr.Dataset) -> NDArray[np.floating] | None:
+    return matchups["sea_ice_fraction"].values if "sea_ice_fraction" in matchups else None
+
+
+def statistics(
     observed: Array, simulated: Array, names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
+    """Figures of one class of pixels by channel.
+
+    Parameters
+    ----------
+    observed : ndarray, (pixel, channel)
+        Brightness temperature in K.
+    simulated : ndarray, (draw, pixel, channel)
+        Bias, standard deviation and correlation take the mean of the draws; spread and quantiles
+        take single ones.
+    names : sequence of str
+        Names of the channels.
+    """
     mean = simulated.mean(0)
     out = {}
     for i, name in enumerate(names):
@@ -227,70 +246,3 @@ def run(
 ) -> Validation:
     """Read a file of matched pixels and validate the simulator on it."""
     return validate(read_matchups(path), seed=seed, draws=draws, progress=progress)
-
-
-def as_table(name: str, statistics: dict[str, dict[str, Any]]) -> Table:
-    """Render one class of `Validation.statistics` as a table for the terminal."""
-    from rich.table import Table
-
-    count = next(iter(statistics.values()))["n"]
-    table = Table(title=f"{name.replace('_', ' ')}, {count} pixels (K)")
-    for head in ("channel", "bias", "std", "correlation"):
-        table.add_column(head, justify="left" if head == "channel" else "right")
-    for q in QUANTILES:
-        table.add_column(f"{q} % obs / sim", justify="right")
-    for channel, s in statistics.items():
-        pairs = zip(s["quantiles_observed"], s["quantiles_simulated"], strict=True)
-        table.add_row(
-            channel,
-            f"{s['bias']:.2f}",
-            f"{s['std']:.2f}",
-            f"{s['correlation']:.3f}",
-            *(f"{a:.0f} / {b:.0f}" for a, b in pairs),
-        )
-    return table
-
-
-def plot_histograms(validation: Validation, path: str | Path | None = None) -> Figure:
-    """Draw histograms of observed and simulated brightness temperatures.
-
-    Parameters
-    ----------
-    validation : Validation
-        From `validate` or `run`.
-    path : str or Path, optional
-        Where to save the picture.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One row per class, one panel per channel.
-    """
-    from matplotlib.figure import Figure
-
-    rows, columns = len(validation.observed), len(validation.channels)
-    figure = Figure(figsize=(2.0 * columns, 1.9 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for row, (name, observed) in zip(axes, validation.observed.items(), strict=True):
-        simulated = validation.simulated[name]
-        for i, (axis, channel) in enumerate(zip(row, validation.channels, strict=True)):
-            both = np.concatenate([observed[:, i], simulated[0, :, i]])
-            low, high = (float(q) for q in np.percentile(both, [0.2, 99.8]))
-            bins = np.linspace(low, high, 40)
-            axis.hist(observed[:, i], bins, density=True, color="0.75", label="observed")
-            axis.hist(
-                simulated[:, :, i].ravel(),
-                bins,
-                density=True,
-                histtype="step",
-                color="C3",
-                label="simulated",
-            )
-            axis.set_title(channel, fontsize=8)
-            axis.tick_params(labelsize=6, left=False, labelleft=False)
-        row[0].set_ylabel(name.replace("_", " "), fontsize=8)
-    axes[0, 0].legend(fontsize=6, frameon=False)
-    figure.supxlabel("brightness temperature (K)", fontsize=8)
-    if path is not None:
-        figure.savefig(path, dpi=120)
-    return figure

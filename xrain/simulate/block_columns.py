@@ -80,7 +80,7 @@ def _plain_blocks(
         padded = np.pad(v[name], ((0, my * size - ny), (0, mx * size - nx)), mode="edge")
         return padded.reshape(my, size, mx, size).transpose(0, 2, 1, 3).reshape(my, mx, -1)
 
-    dry = blocks("rain_rate").max(axis=-1) <= 0
+    dry = (blocks("rain_rate").max(axis=-1) <= 0) & (blocks("rain_aloft").max(axis=-1) <= 0)
     even = np.ptp(blocks("land_fraction"), axis=-1) < _SAME_LAND
     alike = np.ptp(blocks("surface"), axis=-1) == 0
     y = np.minimum(np.arange(my) * size + size // 2, ny - 1)
