@@ -2,17 +2,15 @@
 
 Granules are paired by time, then by place; the reference is averaged over the radiometer's
 footprints; and the shared part of the swath is cut into patches, which are kept in a store that
-:mod:`xrain.training.store` reads.
+:mod:`xrain.collocation.store` reads.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import functools
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +18,20 @@ from typing import Any
 import numpy as np
 
 from xrain.atomic import replacing
-from xrain.collocation.piece import Job, Settings, group_metadata, make_piece, require_same
-from xrain.collocation.sources import Identity, Span, identify, open_source, span_of
+from xrain.collocation.granule_group import Job, Settings, make_group, require_same
 from xrain.collocation.splits import Split
+from xrain.collocation.store import FORMAT, GranuleGroup, list_groups, read_attrs
+from xrain.collocation.transects import TRANSECTS, collocate_transects
+from xrain.collocation.writing import writing
 from xrain.conventions import CHANNEL
-from xrain.errors import FileFormatError, InputError, OutputError, XrainError
+from xrain.errors import FileFormatError, InputError, OutputError, WorkerError, XrainError
 from xrain.io.open import open_l1c
-from xrain.output import CF_VERSION
-from xrain.training.store import FORMAT, METADATA, Piece, list_pieces, read_facts
+from xrain.io.storable import CF_VERSION
+from xrain.io.zarr_store import METADATA, group_metadata
+from xrain.reference.files import Identity, Span, identify, open_source, span_of
+from xrain.workers import Workers, run_tasks
 
-__all__ = ["Result", "Settings", "Split", "collocate"]
+__all__ = ["Result", "Settings", "Split", "collocate", "collocate_transects"]
 
 Paths = Iterable[str | os.PathLike[str]]
 
@@ -42,7 +44,7 @@ class Result:
     ----------
     source : Path
         The granule.
-    facts : dict
+    attrs : dict
         Attributes of its group, with ``patches``, ``matched_pixels``, ``split``; empty after an
         error, or if there was nothing to do.
     error : Exception or None
@@ -50,7 +52,7 @@ class Result:
     """
 
     source: Path
-    facts: dict[str, Any]
+    attrs: dict[str, Any]
     error: Exception | None = None
 
 
@@ -61,8 +63,9 @@ def collocate(
     settings: Mapping[str, Any] | None = None,
     *,
     workers: int | None = None,
+    client: Any = None,
     tell: Callable[[Result], object] | None = None,
-) -> list[Piece]:
+) -> list[GranuleGroup]:
     """Make samples for training of radiometer granules and a reference.
 
     What the store has already is not made again: an interrupted run goes on, and later granules
@@ -82,13 +85,16 @@ def collocate(
         or by default.
     workers : int, optional
         Processes; by default one per core. One works in this process.
+    client : distributed.Client, optional
+        A cluster that works in place of processes, one granule a task; the workers read and write
+        the files themselves, so the paths must be good where they are.
     tell : callable, optional
         Called with the result of each granule. Without it the first granule that cannot be used
         ends everything; with it the others go on.
 
     Returns
     -------
-    list of Piece
+    list of GranuleGroup
         All that the store holds now.
 
     Raises
@@ -98,21 +104,34 @@ def collocate(
         process writes to it.
     OutputError
         If the store cannot be written; what is in it stays complete.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> from xrain.io.truth import radar_path
+    >>> granule = xrain.simulate_granule("gmi", "orbit.HDF5", scans=96, with_radar=True)
+    >>> groups = xrain.collocate([granule], [radar_path(granule)], "gmi-dpr.zarr", workers=1)
+    >>> sum(group.patches for group in groups) > 0
+    True
     """
+    output = Path(output)
+    if client is not None:
+        radiometer, reference = (map(os.path.abspath, f) for f in (radiometer, reference))
+        output = Path(os.path.abspath(output))
     ours = _spans(radiometer, True, tell)
     theirs = _spans(reference, False, tell)
-    output = Path(output)
-    drafts = output.with_name(f".{output.name}.drafts")
-    with _writing(output, drafts):
+    with writing(output) as drafts:
         facts = _root(output)
         made = _agreed(settings or {}, facts)
         plan = _pairs(ours, theirs, made)
         if facts is None:
             facts = _new_root(output, plan, made, tell)
         jobs = _missing(output, plan, facts, made, tell)
-        for result in _run(jobs, output, drafts, _count(workers, len(jobs))):
+        for result in _run(
+            jobs, output, drafts, Workers(_count(workers, len(jobs)), client=client)
+        ):
             _report(result, tell)
-    return list_pieces(output)
+    return list_groups(output)
 
 
 # ---- which granules belong together
@@ -169,30 +188,11 @@ def _name(span: Span) -> str:
 # ---- the store
 
 
-@contextmanager
-def _writing(output: Path, drafts: Path) -> Iterator[None]:
-    """Be the only one who writes to a store; drafts that an earlier run left are deleted."""
-    from filelock import FileLock, Timeout
-
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(output.with_name(f".{output.name}.lock"), timeout=0):
-            shutil.rmtree(drafts, ignore_errors=True)
-            try:
-                yield
-            finally:
-                shutil.rmtree(drafts, ignore_errors=True)
-    except Timeout as error:
-        raise InputError(f"another process is writing to {output}; wait for it to end") from error
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}") from error
-
-
 def _root(output: Path) -> dict[str, Any] | None:
     """Facts of a store that is there; None if there is none."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
-    return read_facts(output)
+    return read_attrs(output)
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
@@ -206,6 +206,8 @@ def _agreed(wanted: Mapping[str, Any], facts: dict[str, Any] | None) -> Settings
     """Take the settings of the store; InputError if others are asked for."""
     if facts is None:
         return Settings(**wanted)
+    if facts.get("kind") == TRANSECTS:
+        raise InputError("the store holds transects: collocate granules into another store")
     split = Split(tuple(facts["test"]), tuple(facts["validation"]))
     names = ("window", "fraction", "variable", "least")
     kept = Settings(size=facts["patch_size"], split=split, **{n: facts[n] for n in names})
@@ -250,7 +252,7 @@ def _missing(
     output: Path, plan: Any, facts: dict[str, Any], settings: Settings, tell: Any
 ) -> list[Job]:
     """List what the store does not have yet, or only with fewer references."""
-    done = {p.name: set(p.facts["references"]) for p in list_pieces(output)}
+    done = {p.name: set(p.attrs["references"]) for p in list_groups(output)}
     expected = (
         Identity(facts["sensor"], facts["radiometer_version"]),
         Identity(facts["reference"], facts["reference_version"]),
@@ -287,26 +289,19 @@ def _count(workers: int | None, jobs: int) -> int:
     return max(min(workers or os.cpu_count() or 1, jobs), 1)
 
 
-def _run(jobs: Sequence[Job], output: Path, drafts: Path, workers: int) -> Iterator[Result]:
-    """Make the pieces, here or in several processes; a full disk ends it all."""
-    if workers == 1:
-        for job in jobs:
-            yield _one(job, output, drafts)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
-        futures = [pool.submit(_one, job, output, drafts) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def _run(jobs: Sequence[Job], output: Path, drafts: Path, workers: Workers) -> Iterator[Result]:
+    """Make the groups; a full disk ends it all."""
+    make = functools.partial(_one, output=output, drafts=drafts)
+    for done in run_tasks(make, jobs, workers):
+        if isinstance(done.error, WorkerError):
+            yield Result(done.task.radiometer, {}, done.error)
+        else:
+            yield done.value()
 
 
 def _one(job: Job, output: Path, drafts: Path) -> Result:
     try:
-        return Result(job.radiometer, make_piece(job, output, drafts))
+        return Result(job.radiometer, make_group(job, output, drafts))
     except OutputError:
         raise
     except Exception as error:  # whatever it is, the other granules go on

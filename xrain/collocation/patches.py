@@ -87,8 +87,8 @@ def _filled(square: Mask, size: int) -> Mask:
 
 def cut(field: Array, patch: Patch, size: int) -> Array:
     """Cut a patch out of a field (scan, pixel, ...); NaN beyond the swath's end."""
-    piece = field[patch.row : patch.row + size, patch.column : patch.column + size]
-    missing = [(0, size - n) for n in piece.shape[:2]] + [(0, 0)] * (field.ndim - 2)
+    group = field[patch.row : patch.row + size, patch.column : patch.column + size]
+    missing = [(0, size - n) for n in group.shape[:2]] + [(0, 0)] * (field.ndim - 2)
     if not any(after for _, after in missing):
-        return piece
-    return np.pad(piece, missing, constant_values=np.nan)
+        return group
+    return np.pad(group, missing, constant_values=np.nan)

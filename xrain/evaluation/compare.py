@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 
 from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, SCAN, SURFACE_PRECIP, TIME
 from xrain.errors import InputError
-from xrain.evaluation.counterparts import Counterparts
-from xrain.evaluation.evaluate import estimate_of, reference_rate, tally_retrieval
-from xrain.evaluation.scores import paired_differences, score_tally
-from xrain.evaluation.tally import THRESHOLDS, Tally
-from xrain.io.open import open_l1c
+from xrain.evaluation.evaluate import estimate_of, reference_rate, sum_retrieval
+from xrain.evaluation.pixels import LEVELS
+from xrain.evaluation.scenes import Scene, SceneSource, scene_source
+from xrain.evaluation.score_sums import THRESHOLDS, ScoreSums
+from xrain.evaluation.scores import paired_differences, scores_from_sums
+from xrain.evaluation.training_data import source_names, training_note
 from xrain.models.store import Model, load_model
-from xrain.retrieval import retrieve
+from xrain.reference.collocated import ReferenceFiles
+from xrain.retrieval.dataset import retrieve
 
-__all__ = ["LEVELS", "Comparison", "compare"]
-
-LEVELS = (0.05, 0.15, 0.25, 0.35, 0.5, 0.65, 0.75, 0.85, 0.95)
-"""Levels of the quantiles that are scored."""
+__all__ = ["Comparison", "compare"]
 
 WINDOW = 240
 """Scans of the scene that is drawn: those with most rain."""
@@ -48,7 +47,7 @@ class Comparison:
     competitors : dict of str to dict
         Facts of each estimate: model, version, sha256, or product and files.
     scores : dict of str to xarray.Dataset
-        Scores of each estimate; see :func:`xrain.evaluation.scores.score_tally`.
+        Scores of each estimate; see :func:`xrain.evaluation.scores.scores_from_sums`.
     scene : dict of str to xarray.Dataset
         Reference and estimates over the scans with most rain.
     differences : dict of str to xarray.Dataset
@@ -71,7 +70,7 @@ class Comparison:
 class _Running:
     """What is kept from granule to granule."""
 
-    sums: dict[str, Tally] = field(default_factory=dict)
+    sums: dict[str, ScoreSums] = field(default_factory=dict)
     scene: dict[str, xr.Dataset] = field(default_factory=dict)
     most_rain: float = -1.0
     granules: list[dict[str, Any]] = field(default_factory=list)
@@ -82,7 +81,7 @@ class _Running:
 def compare(
     granules: Sequence[str | os.PathLike[str]],
     models: Sequence[str | os.PathLike[str] | Model],
-    reference: str | Sequence[str | os.PathLike[str]],
+    reference: str | Sequence[str | os.PathLike[str]] | None = None,
     *,
     also: Sequence[str | os.PathLike[str]] = (),
     bootstrap: int = 200,
@@ -97,17 +96,19 @@ def compare(
     Parameters
     ----------
     granules : sequence of path
-        L1C granules of one radiometer.
+        L1C granules of one radiometer; or stores of collocated samples, whose test patches count,
+        and files of transects.
     models : sequence of str, path or Model
         Models as for :func:`xrain.retrieve`.
-    reference : "truth" or sequence of path
-        The truth beside simulated granules, or product granules; those that overlap an L1C
-        granule in time are matched to its footprints.
+    reference : "truth" or sequence of path, optional
+        The truth beside simulated granules, or files of a reference of any kind; those that
+        overlap an L1C granule in time are collocated with it. None for stores and transects,
+        which hold their own.
     also : sequence of path
         Products that take part as if they were models, such as 2A GPROF granules of the same
         orbits.
     bootstrap, seed : int
-        As in :func:`xrain.evaluation.scores.score_tally`.
+        As in :func:`xrain.evaluation.scores.scores_from_sums`.
     device : str, optional
         Where to compute.
     progress : callable, optional
@@ -122,22 +123,31 @@ def compare(
     ------
     FileFormatError, InputError, ModelError
         If a granule, a product, a truth or a model will not do.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> granule = xrain.simulate_granule("mhs", "storm.HDF5", scans=48)
+    >>> found = xrain.compare([granule], ["mhs-unet", "mhs-brain"], "truth", bootstrap=0)
+    >>> len(found.scores)
+    2
     """
     paths = [Path(p) for p in granules]
     if not paths or not (models or also):
         raise InputError("a comparison needs at least one granule and one model or product")
     loaded = _named([m if isinstance(m, Model) else load_model(m) for m in models], models)
-    truth = Counterparts(reference)
+    source = scene_source(reference, paths)
     products = _products(also)
     if clash := set(loaded) & set(products):
         raise InputError(f"model and product have the same name: {', '.join(clash)}")
     running = _Running()
     for path in paths:
-        _take(running, path, loaded, products, truth, device)
+        for scene in source.scenes(path):
+            _take(running, scene, loaded, products, source, device)
         if progress is not None:
             progress(path)
     scores = {
-        name: score_tally(sums, bootstrap=bootstrap, seed=seed)
+        name: scores_from_sums(sums, bootstrap=bootstrap, seed=seed)
         for name, sums in running.sums.items()
     }
     first, *others = running.sums
@@ -149,9 +159,11 @@ def compare(
     }
     facts = {name: _model_facts(m) for name, m in loaded.items()}
     facts |= {name: {"product": p.label, "files": p.names} for name, p in products.items()}
-    notes = _notes(running, scores, truth)
+    names = [n for p in paths for n in source_names(p)]
+    told = (training_note(m.card, names) for m in loaded.values())
+    notes = [*_notes(running, scores, source), *(note for note in told if note)]
     return Comparison(
-        truth.label, running.granules, facts, scores, running.scene, differences, notes
+        source.label, running.granules, facts, scores, running.scene, differences, notes
     )
 
 
@@ -172,12 +184,12 @@ def _named(
     return dict(zip(names, loaded, strict=True))
 
 
-def _products(files: Sequence[str | os.PathLike[str]]) -> dict[str, Counterparts]:
+def _products(files: Sequence[str | os.PathLike[str]]) -> dict[str, ReferenceFiles]:
     """Group product files by product."""
     by_label: dict[str, list[str | os.PathLike[str]]] = {}
     for file in files:
-        by_label.setdefault(Counterparts([file]).label, []).append(file)
-    return {label: Counterparts(group) for label, group in by_label.items()}
+        by_label.setdefault(ReferenceFiles([file]).label, []).append(file)
+    return {label: ReferenceFiles(group) for label, group in by_label.items()}
 
 
 def _model_facts(model: Model) -> dict[str, Any]:
@@ -192,33 +204,33 @@ def _model_facts(model: Model) -> dict[str, Any]:
 
 def _take(
     running: _Running,
-    path: Path,
+    scene: Scene,
     models: dict[str, Model],
-    products: dict[str, Counterparts],
-    truth: Counterparts,
+    products: dict[str, ReferenceFiles],
+    source: SceneSource,
     device: str | None,
 ) -> None:
-    """Retrieve and score one granule."""
-    with open_l1c(path) as source:
-        ds = source.load()
-    reference = truth.on(path, ds)
+    """Retrieve and score one scene."""
+    ds, reference = scene.swath, scene.reference
     estimates = {
         name: retrieve(ds, model, quantiles=LEVELS, device=device).load()
         for name, model in models.items()
     }
     where = {n: ds[n] for n in (LATITUDE, LONGITUDE, TIME)}
     for name, product in products.items():
-        found = product.on(path, ds)
+        found = product.on(scene.name, ds)
         estimates[name] = found.drop_vars(list(found.coords)).assign_coords(where)
+    if not scene.dated:
+        estimates = {name: rain.drop_vars(TIME) for name, rain in estimates.items()}
     rate = reference_rate(next(iter(estimates.values())), reference)
     common = _common(running, estimates, np.isfinite(rate))
     for name, rain in estimates.items():
-        sums = tally_retrieval(rain, reference, name=path.name, where=common)
+        sums = sum_retrieval(rain, reference, name=scene.name, where=common)
         running.sums[name] = running.sums[name].merge(sums) if name in running.sums else sums
-    running.simulated |= ds.attrs.get("simulated") not in (None, False, "false") or truth.is_truth
-    running.granules.append(_granule_facts(path, ds, rate, common))
+    running.simulated |= ds.attrs.get("simulated") not in (None, False, "false") or source.is_truth
+    running.granules.append(_granule_facts(scene, rate, common))
     placed = reference[[SURFACE_PRECIP]].drop_vars(list(reference.coords)).assign_coords(where)
-    _keep_scene(running, {truth.label: placed, **estimates}, np.where(common, rate, 0.0))
+    _keep_scene(running, {source.label: placed, **estimates}, np.where(common, rate, 0.0))
 
 
 def _common(
@@ -234,13 +246,14 @@ def _common(
 
 
 def _granule_facts(
-    path: Path, ds: xr.Dataset, rate: NDArray[np.float64], common: NDArray[np.bool_]
+    scene: Scene, rate: NDArray[np.float64], common: NDArray[np.bool_]
 ) -> dict[str, Any]:
+    ds = scene.swath
     time = ds[TIME].values
-    known = time[~np.isnat(time)]
+    known = time[~np.isnat(time)] if scene.dated else time[:0]
     start = str(np.datetime_as_string(known.min(), "s")) if known.size else ""
     return {
-        "granule": path.name,
+        "granule": scene.name,
         "sensor": str(ds.attrs.get("sensor", "")),
         "platform": str(ds.attrs.get("platform", "")),
         "start": start,
@@ -264,7 +277,7 @@ def _keep_scene(running: _Running, shown: dict[str, xr.Dataset], rate: NDArray[n
     }
 
 
-def _notes(running: _Running, scores: dict[str, xr.Dataset], truth: Counterparts) -> list[str]:
+def _notes(running: _Running, scores: dict[str, xr.Dataset], source: SceneSource) -> list[str]:
     """Say what a reader must know before believing a figure."""
     first = next(iter(scores.values()))
     whole = first.sel(stratum="all")
@@ -285,9 +298,9 @@ def _notes(running: _Running, scores: dict[str, xr.Dataset], truth: Counterparts
             "The granules are simulated. The truth is exact, but networks and databases were made "
             "with the same simulator: how near it comes to nature is not tested here."
         )
-    if not truth.is_truth:
+    if not source.is_truth:
         notes.append(
-            f"The reference, {truth.label}, is itself a retrieval: its errors count as those of "
+            f"The reference, {source.label}, is itself a retrieval: its errors count as those of "
             "the estimates, and an estimate that was tuned to it gains by that."
         )
     groups, group = first.attrs["groups"], first.attrs["group"]

@@ -9,8 +9,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xrain.conventions import (
-    LATITUDE,
-    LONGITUDE,
     PIXEL,
     PRECIP_FLAG,
     PROBABILITY_OF_PRECIP,
@@ -21,15 +19,13 @@ from xrain.conventions import (
     SURFACE_PRECIP_QUANTILE,
 )
 from xrain.errors import InputError
-from xrain.evaluation.scores import score_tally
-from xrain.evaluation.tally import THRESHOLDS, Estimate, Tally, tally
+from xrain.evaluation.score_sums import THRESHOLDS, Estimate, ScoreSums, sum_scores
+from xrain.evaluation.scores import scores_from_sums
+from xrain.reference.files import full_positions, positions_differ
 
-__all__ = ["estimate_of", "evaluate", "positions_differ", "reference_rate", "tally_retrieval"]
+__all__ = ["estimate_of", "evaluate", "reference_rate", "sum_retrieval"]
 
 Array = NDArray[np.float64]
-
-APART = 0.1
-"""Degrees by which the positions of two datasets may differ and still be the same pixels."""
 
 
 def evaluate(
@@ -47,12 +43,12 @@ def evaluate(
         ``surface_precip`` in mm/h on the same pixels, NaN where unknown: the truth of a simulated
         granule, or a product that was matched to the footprints.
     bootstrap, seed : int
-        As in :func:`xrain.evaluation.scores.score_tally`.
+        As in :func:`xrain.evaluation.scores.scores_from_sums`.
 
     Returns
     -------
     xarray.Dataset
-        Scores by stratum; see :func:`xrain.evaluation.scores.score_tally`.
+        Scores by stratum; see :func:`xrain.evaluation.scores.scores_from_sums`.
 
     Raises
     ------
@@ -61,19 +57,24 @@ def evaluate(
 
     Examples
     --------
-    >>> scores = rain.rain.evaluate(truth)  # doctest: +SKIP
-    >>> scores["correlation"].sel(stratum="ocean")  # doctest: +SKIP
+    >>> import xrain
+    >>> from xrain.testing import fake_swath
+    >>> rain = xrain.retrieve(fake_swath("GMI", 24, 16))
+    >>> truth = rain[["surface_precip"]] * 0.5
+    >>> scores = evaluate(rain, truth)
+    >>> float(scores["correlation"].sel(stratum="all").round(3))
+    1.0
     """
-    return score_tally(tally_retrieval(rain, reference), bootstrap=bootstrap, seed=seed)
+    return scores_from_sums(sum_retrieval(rain, reference), bootstrap=bootstrap, seed=seed)
 
 
-def tally_retrieval(
+def sum_retrieval(
     rain: xr.Dataset,
     reference: xr.Dataset,
     *,
     name: str = "",
     where: NDArray[np.bool_] | None = None,
-) -> Tally:
+) -> ScoreSums:
     """Add up what the scores of one retrieval need.
 
     Parameters
@@ -88,10 +89,11 @@ def tally_retrieval(
     rate = reference_rate(rain, reference)
     if where is not None:
         rate = np.where(where, rate, np.nan)
-    place = rain.assign({n: v for n, v in _surfaces(reference).items() if n not in rain})
+    place = full_positions(rain, _dims(rain))
+    place = place.assign({n: v for n, v in _surfaces(reference).items() if n not in rain})
     place = place.transpose(*_dims(rain), ...)
     label = name or str(rain.attrs.get("granule", ""))
-    return tally(estimate_of(rain), rate, place, name=label)
+    return sum_scores(estimate_of(rain), rate, place, name=label)
 
 
 def _surfaces(reference: xr.Dataset) -> Mapping[str, xr.DataArray]:
@@ -170,17 +172,3 @@ def reference_rate(rain: xr.Dataset, reference: xr.Dataset) -> Array:
             "retrieval: match it to them first"
         )
     return there.transpose(*dims).values.astype(np.float64)
-
-
-def positions_differ(a: xr.Dataset, b: xr.Dataset, dims: tuple[str, ...]) -> float:
-    """Degrees by which the pixels of two datasets lie apart, 0 if they are the same or unknown."""
-    if not {LATITUDE, LONGITUDE} <= set(a.variables) & set(b.variables):
-        return 0.0
-    lat, lon = (
-        a[n].transpose(*dims).values.astype(float) - b[n].transpose(*dims).values.astype(float)
-        for n in (LATITUDE, LONGITUDE)
-    )
-    parallel = np.cos(np.radians(a[LATITUDE].transpose(*dims).values))
-    apart = np.fmax(np.abs(lat), np.abs((lon + 180) % 360 - 180) * parallel)
-    widest = float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
-    return widest if widest > APART else 0.0

@@ -14,17 +14,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from xrain.evaluation.library import library
+from xrain.evaluation.scores_package import library
 
 __all__ = [
     "bootstrap_intervals",
-    "coverage",
     "event_scores",
     "probability_scores",
     "quantile_coverage",
     "rate_scores",
-    "reliability",
-    "shift_prior",
 ]
 
 Array = NDArray[np.float64]
@@ -137,12 +134,6 @@ def probability_scores(probability: ArrayLike, event: ArrayLike) -> Scores:
     return {name: np.asarray(value.values, np.float64) for name, value in found.items()}
 
 
-def coverage(lower: ArrayLike, upper: ArrayLike, truth: ArrayLike) -> Array:
-    """Share of truths within [lower, upper], shape (...); NaN without any pair."""
-    low, high, o = (x.values for x in _labelled(lower, upper, truth))
-    return _share((low <= o) & (o <= high), o)
-
-
 def quantile_coverage(quantile: ArrayLike, truth: ArrayLike) -> Array:
     """Share of truths at or under a quantile, which should be its level; shape (...)."""
     q, o = (x.values for x in _labelled(quantile, truth))
@@ -153,64 +144,6 @@ def _share(hits: NDArray[np.bool_], truth: Array) -> Array:
     count = np.isfinite(truth).sum(axis=-1)
     share = (hits & np.isfinite(truth)).sum(axis=-1) / np.maximum(count, 1)
     return np.asarray(np.where(count > 0, share, np.nan))
-
-
-def reliability(
-    probability: ArrayLike, event: ArrayLike, bins: int = 10
-) -> list[dict[str, float | int]]:
-    """Compare probabilities with how often the event followed.
-
-    Parameters
-    ----------
-    probability, event : array_like, shape (sample,)
-        As in :func:`probability_scores`.
-    bins : int
-        Equal steps of probability.
-
-    Returns
-    -------
-    list of dict
-        For each step that has pixels ``probability`` (the mean forecast), ``frequency`` (the
-        share of events) and ``n``.
-    """
-    p, o = (x.values for x in _labelled(probability, event))
-    p, o = p[np.isfinite(p)], o[np.isfinite(p)]
-    step = np.clip((p * bins).astype(int), 0, bins - 1)
-    return [
-        {"probability": float(p[at].mean()), "frequency": float(o[at].mean()), "n": int(at.sum())}
-        for at in (step == k for k in range(bins))
-        if at.any()
-    ]
-
-
-def shift_prior(probability: ArrayLike, before: float, after: float) -> Array:
-    """Carry probabilities from one frequency of the event to another.
-
-    By Bayes' rule with an unchanged likelihood, the odds are multiplied by the ratio of the odds
-    of the two frequencies (Saerens et al. 2002, doi 10.1162/089976602753284446).
-
-    Parameters
-    ----------
-    probability : array_like
-        Probabilities that hold where the event has frequency `before`.
-    before, after : float
-        Frequencies of the event, each in (0, 1).
-
-    Returns
-    -------
-    ndarray
-        Probabilities that hold where it has frequency `after`.
-
-    Raises
-    ------
-    ValueError
-        If a frequency does not lie between 0 and 1.
-    """
-    if not (0 < before < 1 and 0 < after < 1):
-        raise ValueError(f"frequencies must lie between 0 and 1: {before}, {after}")
-    ratio = after / (1 - after) * (1 - before) / before
-    p = np.asarray(probability, np.float64)
-    return np.asarray(p * ratio / (p * ratio + (1 - p)))  # the bracket keeps it at most 1
 
 
 def bootstrap_intervals(

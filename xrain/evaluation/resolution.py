@@ -15,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xrain.geo.cells import step_lengths
+from xrain.geo.sphere import unit_vectors
+
 __all__ = [
     "WAVELENGTHS",
     "Spectra",
     "coherence",
     "coherence_of_sums",
     "effective_resolution",
-    "pixel_spacing",
     "resolved_wavelength",
     "spectral_sums",
     "swath_spectra",
@@ -41,7 +43,6 @@ WAVELENGTHS: Array = 2.0 ** (np.arange(3, 37) / BINS_PER_OCTAVE)
 """Middles of the classes of wavelength in km, 2 to 4096."""
 
 COHERENT = float(np.sqrt(0.5))
-EARTH_RADIUS = 6371.0  # km, mean
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _lines(*fields: Array) -> Spectra | None:
     if length < SHORTEST:
         return None
     x, y, lat, lon, inside = (_stretches(f, length) for f in fields)
-    spacing = _distance(lat, lon).mean(axis=-1)
+    spacing = step_lengths(unit_vectors(lat, lon, float), 1).mean(axis=-1)
     good = np.isfinite(x + y).all(axis=-1) & np.isfinite(spacing) & (spacing > 0)
     good &= inside.mean(axis=-1) >= INSIDE
     fx, fy = (_transform(v[good]) for v in (x, y))
@@ -129,24 +130,6 @@ def _stretches(field: Array, length: int) -> Array:
 def _transform(lines: Array) -> NDArray[np.complex128]:
     centred = (lines - lines.mean(axis=-1, keepdims=True)) * np.hanning(lines.shape[-1])
     return np.asarray(np.fft.rfft(centred, axis=-1)[:, 1:])
-
-
-def _distance(lat: Array, lon: Array) -> Array:
-    """Kilometres between neighbours on the sphere, by the haversine formula."""
-    a, b = np.radians(lat), np.radians(lon)
-    half_lat = np.sin(np.diff(a, axis=-1) / 2) ** 2
-    half_lon = np.sin(np.diff(b, axis=-1) / 2) ** 2
-    chord = half_lat + np.cos(a[..., 1:]) * np.cos(a[..., :-1]) * half_lon
-    return np.asarray(2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1))))
-
-
-def pixel_spacing(latitude: Array, longitude: Array) -> tuple[float, float]:
-    """Median distance in km of neighbours along the track and along the scan; NaN if unknown."""
-    lat, lon = np.asarray(latitude, float), np.asarray(longitude, float)
-    steps = (_distance(lat.T, lon.T), _distance(lat, lon))
-    known = [s[np.isfinite(s)] for s in steps]
-    along, across = (float(np.median(k)) if k.size else float("nan") for k in known)
-    return along, across
 
 
 def spectral_sums(spectra: Spectra) -> Array:

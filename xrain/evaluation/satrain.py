@@ -41,7 +41,7 @@ from xrain.evaluation.satrain_files import (
     spread,
 )
 from xrain.models.store import Model, load_model
-from xrain.retrieval import retrieve
+from xrain.retrieval.dataset import retrieve
 
 __all__ = ["CHANNELS", "SatRainRetrieval", "open_satrain", "satrain_matchups"]
 

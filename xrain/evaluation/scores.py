@@ -8,19 +8,21 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xrain.evaluation.library import library
-from xrain.evaluation.resolution import WAVELENGTHS, coherence_of_sums, resolved_wavelength
-from xrain.evaluation.strata import strata_names
-from xrain.evaluation.tally import (
+from xrain.evaluation.formulas import (
+    FEW_EVENTS,
     PROBABILITY_EDGES,
-    RATE_EDGES,
-    SCALES,
-    SPECTRA_OF,
-    THRESHOLDS,
-    Tally,
+    area_under_curve,
+    contingency_scores,
+    correlation,
+    crps,
+    ratio,
 )
+from xrain.evaluation.pixel_scores import RATE_EVENT
+from xrain.evaluation.resolution import WAVELENGTHS, coherence_of_sums, resolved_wavelength
+from xrain.evaluation.score_sums import RATE_EDGES, SCALES, SPECTRA_OF, THRESHOLDS, ScoreSums
+from xrain.evaluation.strata import strata_names
 
-__all__ = ["PAIRED", "SCORE_NAMES", "paired_differences", "score_tally"]
+__all__ = ["PAIRED", "SCORE_NAMES", "paired_differences", "scores_from_sums"]
 
 Array = NDArray[np.float64]
 Fields = dict[str, tuple[tuple[str, ...], Array]]
@@ -31,7 +33,7 @@ SCORE_NAMES: Final[dict[str, tuple[str, str]]] = {
     "mean_reference": ("mean rate of the reference", "mm h-1"),
     "mean_estimate": ("mean estimated rate", "mm h-1"),
     "bias": ("mean of estimate minus reference", "mm h-1"),
-    "relative_bias": ("bias over mean reference", "1"),
+    "relative_bias": ("bias over mean reference, of 30 events and more", "1"),
     "mae": ("mean absolute error", "mm h-1"),
     "rmse": ("root of the mean squared error", "mm h-1"),
     "correlation": ("Pearson correlation", "1"),
@@ -73,12 +75,12 @@ PAIRED: Final = ("correlation", "rmse", "mae", "csi_flag", "hss_flag", "auc", "c
 TAILS: Final = (0.025, 0.975)
 
 
-def score_tally(tally: Tally, *, bootstrap: int = 200, seed: int = 0) -> xr.Dataset:
+def scores_from_sums(sums: ScoreSums, *, bootstrap: int = 200, seed: int = 0) -> xr.Dataset:
     """Turn sums into scores.
 
     Parameters
     ----------
-    tally : Tally
+    sums : ScoreSums
         Sums of one granule or of many.
     bootstrap, seed : int
         Draws of groups behind the intervals, and their seed; 0 draws leave the intervals out.
@@ -91,16 +93,18 @@ def score_tally(tally: Tally, *, bootstrap: int = 200, seed: int = 0) -> xr.Data
         The scores of :data:`SCORE_NAMES` by ``stratum`` (see
         :func:`xrain.evaluation.strata.strata_names`), ``threshold`` in mm/h, ``quantile``,
         ``scale`` in km, ``wavelength`` in km and ``probability_bin``; NaN where undefined.
-        ``<score>_interval`` (bound, …) holds the 95 % interval. What needs a probability or
-        quantiles is there only where the estimate has them.
+        The attribute ``event`` says what an event is. ``<score>_interval`` (bound, …) holds the
+        95 % interval. What needs a probability or quantiles is there only where the estimate has
+        them.
     """
-    pixels, swaths = tally.pixels.coarsen(), tally.swaths.coarsen()
-    fields = _pixel_scores(pixels.total(), tally) | _swath_scores(swaths.total())
-    out = _dataset(fields | _shown(pixels.total(), swaths.total(), tally), tally)
+    pixels, swaths = sums.pixels.coarsen(), sums.swaths.coarsen()
+    fields = _pixel_scores(pixels.total(), sums) | _swath_scores(swaths.total())
+    out = _dataset(fields | _shown(pixels.total(), swaths.total(), sums), sums)
+    out.attrs["event"] = RATE_EVENT
     out.attrs["groups"] = len(pixels.keys)
     out.attrs["group"] = ("day", "granule", "stretch of scans")[len(pixels.keys[0]) - 1]
     if bootstrap and len(pixels.keys) > 1:
-        drawn = _pixel_scores(pixels.draw(bootstrap, seed), tally)
+        drawn = _pixel_scores(pixels.draw(bootstrap, seed), sums)
         out = out.assign(_intervals(drawn)).assign_coords(bound=["low", "high"])
     if bootstrap and len(swaths.keys) >= 10:
         out = out.assign(_intervals(_swath_scores(swaths.draw(bootstrap, seed))))
@@ -108,7 +112,7 @@ def score_tally(tally: Tally, *, bootstrap: int = 200, seed: int = 0) -> xr.Data
 
 
 def paired_differences(
-    one: Tally, other: Tally, *, bootstrap: int = 200, seed: int = 0
+    one: ScoreSums, other: ScoreSums, *, bootstrap: int = 200, seed: int = 0
 ) -> xr.Dataset:
     """Differences of two estimates' scores, with intervals from draws of the same groups.
 
@@ -117,10 +121,10 @@ def paired_differences(
 
     Parameters
     ----------
-    one, other : Tally
+    one, other : ScoreSums
         Sums over the same pixels.
     bootstrap, seed : int
-        As in :func:`score_tally`.
+        As in :func:`scores_from_sums`.
 
     Returns
     -------
@@ -154,105 +158,61 @@ def paired_differences(
     return xr.Dataset(out, {"stratum": strata_names()})
 
 
-def _share(part: Array, whole: Array) -> Array:
-    return np.asarray(np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), np.nan))
-
-
-def _pixel_scores(sums: dict[str, Array], tally: Tally) -> Fields:
+def _pixel_scores(sums: dict[str, Array], kind: ScoreSums) -> Fields:
     """Scores of single pixels, shape (..., stratum, ...)."""
     out = _rate_scores(sums["moments"], sums["errors"]) | _event_scores(sums["tables"])
-    if tally.has_probability:
+    dims, bias = out["relative_bias"]
+    out["relative_bias"] = dims, np.where(out["events"][1] >= FEW_EVENTS, bias, np.nan)
+    if kind.has_probability:
         out |= _probability_scores(sums["brier"], sums["probabilities"])
-    if tally.levels:
-        out |= _quantile_scores(sums["quantiles"], sums["moments"][..., 0], tally.levels)
+    if kind.levels:
+        out |= _quantile_scores(sums["quantiles"], sums["moments"][..., 0], kind.levels)
     return out
 
 
 def _rate_scores(moments: Array, errors: Array) -> Fields:
-    n, f, o, ff, oo, fo = np.moveaxis(moments, -1, 0)
-    mean_f, mean_o = _share(f, n), _share(o, n)
-    covariance = _share(fo, n) - mean_f * mean_o
-    spread = [np.maximum(_share(a, n) - m**2, 0) for a, m in ((ff, mean_f), (oo, mean_o))]
-    product = np.sqrt(spread[0] * spread[1])
-    correlation = np.where(product > 1e-12, np.clip(_share(covariance, product), -1, 1), np.nan)
+    n, f, o = np.moveaxis(moments[..., :3], -1, 0)
+    mean_f, mean_o = ratio(f, n), ratio(o, n)
     found = {
         "n": n,
         "mean_reference": mean_o,
         "mean_estimate": mean_f,
         "bias": mean_f - mean_o,
-        "relative_bias": _share(f, o) - 1,
-        "mae": _share(errors[..., 0], n),
-        "rmse": np.sqrt(_share(errors[..., 1], n)),
-        "correlation": correlation,
+        "relative_bias": ratio(f, o) - 1,
+        "mae": ratio(errors[..., 0], n),
+        "rmse": np.sqrt(ratio(errors[..., 1], n)),
+        "correlation": correlation(moments),
     }
     return {name: (("stratum",), value) for name, value in found.items()}
 
 
 def _event_scores(tables: Array) -> Fields:
-    """Scores of detection from counts of correct negatives, misses, false alarms and hits."""
-    names = ("tn_count", "fn_count", "fp_count", "tp_count")
-    dims = [f"axis_{k}" for k in range(tables.ndim - 1)]
-    counts = {n: xr.DataArray(tables[..., k], dims=dims) for k, n in enumerate(names)}
-    table = library("categorical").BasicContingencyManager(
-        counts | {"total_count": xr.DataArray(tables.sum(axis=-1), dims=dims)}
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = {
-            "pod": table.probability_of_detection().values,
-            "far": table.false_alarm_ratio().values,
-            "csi": table.critical_success_index().values,
-            "hss": table.heidke_skill_score().values,
-        }
-    wet, dry = tables[..., 1] + tables[..., 3], tables[..., 0] + tables[..., 2]
-    found["hss"] = np.where((wet > 0) & (dry > 0), found["hss"], np.nan)
+    """Scores of detection by the rate, and in the last table by the flag."""
+    found = contingency_scores(tables)
+    events = tables[..., 0, 1] + tables[..., 0, 3]
     flat = {f"{name}_flag": (("stratum",), value[..., -1]) for name, value in found.items()}
     rated = {name: (("stratum", "threshold"), v[..., :-1]) for name, v in found.items()}
-    return {"events": (("stratum",), wet[..., 0]), **rated, **flat}
+    return {"events": (("stratum",), events), **rated, **flat}
 
 
 def _probability_scores(brier: Array, counts: Array) -> Fields:
     """Area under the curve from counts by class of probability, and the Brier score."""
-    middle = xr.DataArray((PROBABILITY_EDGES[1:] + PROBABILITY_EDGES[:-1]) / 2, dims="class")
-    event = xr.DataArray([0.0, 1.0], dims="event")
-    dims = [*(f"axis_{k}" for k in range(counts.ndim - 2)), "event", "class"]
-    weights = xr.DataArray(counts[..., :2, :], dims=dims)
-    forecast, truth = xr.broadcast(middle, event)
-    auc = np.full(weights.shape[:-2], np.nan)
-    if weights.sum() > 0:  # the package takes no weights of zero alone
-        auc = (
-            library("probability")
-            .roc_auc(
-                forecast, truth, weights=weights, reduce_dims=["event", "class"], check_args=False
-            )
-            .values
-        )
     return {
-        "auc": (("stratum",), auc),
-        "brier": (("stratum",), _share(brier[..., 0], brier[..., 1])),
+        "auc": (("stratum",), area_under_curve(counts[..., :2, :])),
+        "brier": (("stratum",), ratio(brier[..., 0], brier[..., 1])),
     }
 
 
 def _quantile_scores(sums: Array, n: Array, levels: tuple[float, ...]) -> Fields:
-    loss = _share(sums[..., 0], n[..., None])
+    loss = ratio(sums[..., 0], n[..., None])
     return {
         "quantile_score": (("stratum", "quantile"), loss),
         "quantile_coverage": (
             ("stratum", "quantile"),
-            _share(sums[..., 2], sums[..., 1]),
+            ratio(sums[..., 2], sums[..., 1]),
         ),
-        "crps": (("stratum",), _crps(loss, levels)),
+        "crps": (("stratum",), crps(loss, levels)),
     }
-
-
-def _crps(loss: Array, levels: tuple[float, ...]) -> Array:
-    """Twice the integral of the quantile loss over the levels.
-
-    The identity is that of Gneiting and Ranjan (2011, doi 10.1198/jbes.2010.08110); the loss is
-    zero at the levels 0 and 1, and straight between those at hand.
-    """
-    x = np.concatenate([[0.0], levels, [1.0]])
-    ends = np.zeros((*loss.shape[:-1], 1))
-    return np.asarray(2 * np.trapezoid(np.concatenate([ends, loss, ends], axis=-1), x, axis=-1))
 
 
 def _swath_scores(sums: dict[str, Array]) -> Fields:
@@ -265,41 +225,41 @@ def _swath_scores(sums: dict[str, Array]) -> Fields:
     resolution = np.full((*resolved.shape[:-1], len(names)), np.nan)
     for k, name in enumerate(SPECTRA_OF):
         resolution[..., names.index(name)] = resolved[..., k]
-    fss = 1 - _share(difference, forecast + observed)
+    fss = 1 - ratio(difference, forecast + observed)
     return {
         "fss": (("threshold", "scale"), fss),
         "effective_resolution": (("stratum",), resolution),
     }
 
 
-def _shown(pixels: dict[str, Array], swaths: dict[str, Array], tally: Tally) -> Fields:
+def _shown(pixels: dict[str, Array], swaths: dict[str, Array], kind: ScoreSums) -> Fields:
     """Collect what diagrams show: spectra, joint distribution, reliability."""
     spectra = swaths["spectra"][0]
     out: Fields = {
         "coherence": (("wavelength",), coherence_of_sums(spectra)),
-        "power_estimate": (("wavelength",), _share(spectra[0], spectra[4])),
-        "power_reference": (("wavelength",), _share(spectra[1], spectra[4])),
+        "power_estimate": (("wavelength",), ratio(spectra[0], spectra[4])),
+        "power_reference": (("wavelength",), ratio(spectra[1], spectra[4])),
         "joint_count": (("surface", "estimate_bin", "reference_bin"), swaths["joint"]),
     }
-    if tally.has_probability:
+    if kind.has_probability:
         tenth = np.searchsorted(np.arange(1, 11) / 10 + 1e-6, PROBABILITY_EDGES[1:])
         dry, wet, total = (
             np.stack([pixels["probabilities"][:, k, tenth == t].sum(-1) for t in range(10)], -1)
             for k in range(3)
         )
         dims = ("stratum", "probability_bin")
-        out["forecast_probability"] = (dims, _share(total, dry + wet))
-        out["event_frequency"] = (dims, _share(wet, dry + wet))
+        out["forecast_probability"] = (dims, ratio(total, dry + wet))
+        out["event_frequency"] = (dims, ratio(wet, dry + wet))
         out["forecast_count"] = (dims, dry + wet)
     return out
 
 
-def _dataset(fields: Fields, tally: Tally) -> xr.Dataset:
+def _dataset(fields: Fields, kind: ScoreSums) -> xr.Dataset:
     rates = [0.0, *np.sqrt(RATE_EDGES[1:-2] * RATE_EDGES[2:-1]), RATE_EDGES[-2]]
     coords: dict[str, Any] = {
         "stratum": strata_names(),
         "threshold": ("threshold", list(THRESHOLDS), {"units": "mm h-1"}),
-        "quantile": list(tally.levels),
+        "quantile": list(kind.levels),
         "scale": ("scale", list(SCALES), {"units": "km"}),
         "wavelength": ("wavelength", WAVELENGTHS, {"units": "km"}),
         "surface": ["all", "ocean", "land", "rest"],

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xrain.conventions import LATITUDE, LONGITUDE, SCAN, TIME
-from xrain.evaluation.surfaces import dataset_surfaces
+from xrain.geo.surfaces import dataset_surfaces
 
 __all__ = ["STRATA", "strata_names", "stratum_indices", "stratum_label"]
 

@@ -12,22 +12,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, PIXEL, SCAN, SURFACE_PRECIP
-from xrain.errors import FileFormatError, InputError
-from xrain.evaluation.analogue import choose_channels
+from xrain.conventions import CHANNEL, EVENT_RATE, LATITUDE, LONGITUDE, PIXEL, SCAN, SURFACE_PRECIP
+from xrain.errors import InputError
+from xrain.evaluation.channel_subset import choose_channels
+from xrain.evaluation.pixel_scores import RATE_EVENT
+from xrain.evaluation.pixels import LEVELS, Pixels
 from xrain.evaluation.resolution import Spectra, effective_resolution, swath_spectra
-from xrain.evaluation.scorecard import QUANTILES, Pixels, Settings, scorecard
-from xrain.evaluation.surfaces import dataset_surfaces
+from xrain.evaluation.scorecard import Settings, scorecard
+from xrain.evaluation.training_data import seen_in_training, source_names
+from xrain.geo.surfaces import dataset_surfaces
 from xrain.io.open import open_l1c
+from xrain.io.truth import open_truth
 from xrain.models.store import Model, load_model
-from xrain.retrieval import retrieve
-from xrain.simulate.granule import truth_path
+from xrain.retrieval.dataset import retrieve_both
 
-__all__ = ["open_truth", "score_granules"]
+__all__ = ["score_granules"]
 
-OBSERVED = "observed_fraction"
-ENOUGH = 0.9
-"""Share of a footprint whose true rain must be known for it to be scored."""
 
 GROUP = 32
 """Scans that belong together when intervals are drawn; some 400 km."""
@@ -39,33 +39,12 @@ class _Swath:
     spectra: dict[str, Spectra]
 
 
-def open_truth(granule: str | os.PathLike[str]) -> xr.Dataset:
-    """Read the true rain beside a simulated granule, NaN where too little of it is known.
-
-    Raises
-    ------
-    FileFormatError
-        If there is none, or it cannot be read.
-    """
-    path = truth_path(granule)
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as ds:
-            truth = ds.load()
-        rate = truth[SURFACE_PRECIP].transpose(SCAN, PIXEL)
-    except (OSError, ValueError, KeyError) as error:
-        raise FileFormatError(
-            f"{path}: no readable truth for {Path(granule).name}; 'xrain simulate' writes it "
-            f"beside the granule: {error}"
-        ) from error
-    known = truth[OBSERVED] >= ENOUGH if OBSERVED in truth else np.isfinite(rate)
-    return truth.assign({SURFACE_PRECIP: rate.where(known)})
-
-
 def score_granules(
     granules: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     model: str | os.PathLike[str] | Model,
     *,
     channels: Sequence[str] | None = None,
+    prior: float | None = None,
     seed: int = 0,
     bootstrap: int = 100,
     device: str | None = None,
@@ -73,12 +52,14 @@ def score_granules(
 ) -> dict[str, Any]:
     """Score a model on simulated granules, all their pixels together.
 
-    An event is a true rate of at least the model's lowest class.
+    An event is a true rate of at least 0.1 mm/h.
 
     Parameters
     ----------
     granules : path or sequence of paths
         Simulated granules, each with ``<granule>.truth.nc`` beside it.
+    prior : float, optional
+        As for :func:`xrain.evaluation.transects.score_transects`.
     model, channels, seed, bootstrap, device
         As for :func:`xrain.evaluation.matchups.score_matchups`; stretches of scans are drawn
         instead of days.
@@ -102,10 +83,10 @@ def score_granules(
     model = model if isinstance(model, Model) else load_model(model)
     swaths = []
     for number, path in enumerate(paths):
-        swaths.append(_estimate(path, model, channels, number, device))
+        swaths.append(_estimate(path, model, channels, number, prior, device))
         if progress is not None:
             progress(path)
-    settings = Settings(model.card.event_frequency, bootstrap, seed)
+    settings = Settings(bootstrap, seed)
     scores = scorecard(Pixels.join([s.pixels for s in swaths]), settings)
     for surface in ("all", "ocean", "land"):
         spectra = Spectra.join([s.spectra[surface] for s in swaths])
@@ -116,12 +97,21 @@ def score_granules(
         "model_version": model.card.version,
         "source": [p.name for p in paths],
         "given_rain": False,
+        "event": RATE_EVENT,
+        "prior": prior,
+        "model_prevalence": model.card.prevalence,
+        "trained_on": seen_in_training(model.card, [n for p in paths for n in source_names(p)]),
         **scores,
     }
 
 
 def _estimate(
-    path: Path, model: Model, channels: Sequence[str] | None, number: int, device: str | None
+    path: Path,
+    model: Model,
+    channels: Sequence[str] | None,
+    number: int,
+    prior: float | None,
+    device: str | None,
 ) -> _Swath:
     """Retrieve one granule and lay it beside its truth."""
     truth = open_truth(path)
@@ -130,14 +120,13 @@ def _estimate(
     if channels is not None:
         names = [str(n) for n in ds[CHANNEL].values]
         ds = ds.isel({CHANNEL: choose_channels(channels, names)})
-    rain = retrieve(ds, model, quantiles=QUANTILES, device=device)
-    wet = retrieve(ds, model, quantiles=QUANTILES, device=device, given_rain=True)
+    rain, wet = retrieve_both(ds, model, quantiles=LEVELS, device=device, prior=prior)
     rate = truth[SURFACE_PRECIP].values.astype(float)
     surfaces = dataset_surfaces(truth)
     pixels = Pixels.from_retrieval(
         rain,
         rate=rate,
-        event=np.where(np.isfinite(rate), rate >= model.card.rates[0], np.nan),
+        event=np.where(np.isfinite(rate), rate >= EVENT_RATE, np.nan),
         groups=_groups(rate.shape, number),
         surfaces=surfaces,
         given_rain=wet,

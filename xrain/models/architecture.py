@@ -7,14 +7,18 @@ question, with a distribution over the same kind of rain classes; nothing behind
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import ClassVar, Final, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from xrain.sensors import Channel
 
-__all__ = ["Architecture", "Classifier", "Shape", "build_network"]
+__all__ = ["PHASE_KIND", "Architecture", "Classifier", "Shape"]
+
+PHASE_KIND: Final = "phase"
+"""Kind of architecture, on a card, of the network that tells rain from snow."""
 
 
 class Shape(Protocol):
@@ -25,41 +29,74 @@ class Shape(Protocol):
         """Bounds of the rain-rate classes in mm/h; rates under the first are the dry class."""
 
     @property
-    def stride(self) -> int:
-        """Scans and pixels of the grid that tiles must start on."""
-
-    @property
     def halo(self) -> int:
         """Rows beside a tile that make it exact."""
 
     @property
     def features(self) -> int:
-        """Numbers held for each pixel at full resolution, for a guess of the memory."""
+        """Numbers held for each pixel by the widest layer, for a guess of the memory."""
 
 
 class Classifier(nn.Module, ABC):
-    """A model made ready for one list of channels."""
+    """A model made ready for one list of channels.
 
-    @abstractmethod
-    def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Estimate the distribution over the rain classes.
+    It judges pixels by themselves first, and then, if it looks at neighbours, whole images of
+    them.
+    """
 
-        Rows and columns are multiples of the stride, or one: then each image is a lone pixel.
+    BATCH: ClassVar[int] = 2048
+    """Pixels that are judged at once on a CPU, so that they stay in its cache."""
+
+    def prepare(self, tb: Tensor, incidence: Tensor, land: Tensor) -> Tensor:
+        """Lay out what was measured for the two other methods.
 
         Parameters
         ----------
-        tb : Tensor, shape (batch, row, column, channel)
+        tb : Tensor, shape (pixel, channel)
             Brightness temperature, K; NaN where missing.
-        incidence, land : Tensor, shape (batch, row, column)
+        incidence, land : Tensor, shape (pixel,)
             Earth incidence angle in degrees and land fraction; NaN where unknown.
 
         Returns
         -------
-        logits : Tensor, shape (batch, row, column, class)
+        Tensor, shape (pixel, plane)
+        """
+        return torch.cat([tb, incidence[:, None], land[:, None]], dim=1)
+
+    @abstractmethod
+    def judge(self, planes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Estimate the distribution over the rain classes of pixels by themselves.
+
+        Parameters
+        ----------
+        planes : Tensor, shape (pixel, plane)
+            From :meth:`prepare`.
+
+        Returns
+        -------
+        logits : Tensor, shape (pixel, class)
             Logarithms of the probabilities, up to a constant for each pixel.
-        strange : Tensor of bool, shape (batch, row, column), or None
+        outlier : Tensor of bool, shape (pixel,), or None
             Where the input is unlike all that the model knows, if it can tell.
         """
+
+    def refine(self, planes: Tensor, logits: Tensor) -> Tensor:
+        """Correct the judgements of single pixels by what their neighbours tell.
+
+        Parameters
+        ----------
+        planes : Tensor, shape (row, column, plane)
+            From :meth:`prepare`.
+        logits : Tensor, shape (row, column, class)
+            From :meth:`judge`.
+
+        Returns
+        -------
+        Tensor, shape (row, column, class)
+            The same logits for a model that looks at no neighbours.
+        """
+        del planes
+        return logits
 
 
 class Architecture(Protocol):
@@ -74,19 +111,3 @@ class Architecture(Protocol):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return its tensors by name."""
-
-
-def build_network(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Architecture:
-    """Build what a card's architecture describes.
-
-    Raises
-    ------
-    ModelError
-        If the kind of architecture is unknown or the tensors do not fit it.
-    """
-    from xrain.models.bayes import BayesianInversion, load_inversion
-    from xrain.models.unet import load_network
-
-    if architecture.get("kind") == BayesianInversion.KIND:
-        return load_inversion(architecture, tensors)
-    return load_network(architecture, tensors)

@@ -16,6 +16,7 @@ It knows no satellite, no file and no dataset.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,9 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from xrain.conventions import match_channels
-from xrain.errors import ModelError
+from xrain.geo.surfaces import SHARE
 from xrain.models.architecture import Classifier
-from xrain.models.neighbours import Search
+from xrain.models.gap_search import GapSearch
+from xrain.models.kernel_search import Search
 from xrain.sensors import Channel
 
 __all__ = ["STAGES", "SURFACES", "BayesianInversion", "InversionConfig", "StageError"]
@@ -44,6 +46,13 @@ AIR_MASS = "air_mass"
 SURELY_DRY = 0.02
 """Probability of rain under which its rate is not sought; given rain, it is that of the surface."""
 
+MANY = 256
+"""Pixels with the same channels from which on it pays to prepare the database for these."""
+
+KEPT = 24
+"""Prepared databases that are kept, each some megabytes."""
+
+_Key = tuple[str, int, tuple[int, ...] | None]
 _UNKNOWN = len(SURFACES)
 _NEVER = 1e-9
 _PLAUSIBLE = (0.0, 500.0)  # K; what lies beyond is as strange as its bound, and squares stay finite
@@ -153,8 +162,8 @@ class InversionConfig:
 def surface_classes(land: Tensor) -> Tensor:
     """Index into :data:`SURFACES` for land fractions, or their number where unknown."""
     out = torch.full(land.shape, 2, dtype=torch.int64, device=land.device)
-    out[land < 0.01] = 0
-    out[land > 0.99] = 1
+    out[land < SHARE] = 0
+    out[land > 1 - SHARE] = 1
     out[torch.isnan(land)] = _UNKNOWN
     return out
 
@@ -214,34 +223,44 @@ class FoldedInversion(Classifier):
         Names of the channels in the order in which they will come.
     """
 
+    BATCH: ClassVar[int] = 1 << 15  # pixels with the same gaps are sought together
+
     def __init__(self, inversion: BayesianInversion, names: Sequence[str]) -> None:
         super().__init__()
         self.config = inversion.config
         self.inversion = inversion
         self._columns = match_channels(list(names), self.config.channels)
-        self._searches: dict[tuple[str, int, tuple[int, ...]], Search] = {}
+        self._searches: dict[_Key, Search | GapSearch] = {}
+        self._lock = threading.Lock()
 
-    def classify(self, tb: Tensor, incidence: Tensor, land: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the posterior; see :meth:`xrain.models.architecture.Classifier.classify`.
+    def judge(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the posterior; see :meth:`xrain.models.architecture.Classifier.judge`.
 
-        Strange is what has no near neighbour among all entries.
+        An outlier has no near neighbour among all entries.
         """
+        tb, incidence, land = planes[:, :-2], planes[:, -2], planes[:, -1]
         with torch.autocast(tb.device.type, enabled=False):
-            measured = self._measured(tb.float(), incidence.float()).reshape(-1, self._width)
-            surface = surface_classes(land.reshape(-1))
+            measured = self._measured(tb.float(), incidence.float())
+            surface = surface_classes(land)
             logits = measured.new_zeros(len(measured), len(self.config.edges))
             far = torch.zeros(len(measured), dtype=torch.bool, device=tb.device)
             there = torch.isfinite(measured)
             code = (there.long() << torch.arange(self._width, device=tb.device)).sum(dim=1)
-            kinds, owner = torch.unique(code * (_UNKNOWN + 1) + surface, return_inverse=True)
-            for k, kind in enumerate(kinds.tolist()):
-                rows = (owner == k).nonzero()[:, 0]
-                bits, place = divmod(kind, _UNKNOWN + 1)
+            kinds, owner, counts = torch.unique(
+                code * (_UNKNOWN + 1) + surface, return_inverse=True, return_counts=True
+            )
+            for kind in (counts >= MANY).nonzero()[:, 0].tolist():
+                rows = (owner == kind).nonzero()[:, 0]
+                bits, place = divmod(int(kinds[kind]), _UNKNOWN + 1)
                 columns = tuple(i for i in range(self._width) if bits >> i & 1)
                 if columns:
                     found = self._invert(measured[rows][:, columns], columns, place)
                     logits[rows], far[rows] = found
-        return logits.reshape(*tb.shape[:-1], -1), far.reshape(tb.shape[:-1])
+            few = (counts < MANY)[owner] & there.any(dim=1)
+            for place in torch.unique(surface[few]).tolist():
+                rows = (few & (surface == place)).nonzero()[:, 0]
+                logits[rows], far[rows] = self._invert(measured[rows], None, place)
+        return logits, far
 
     @property
     def _width(self) -> int:
@@ -254,13 +273,17 @@ class FoldedInversion(Classifier):
             if column is not None:
                 out[..., own] = tb[..., column].clamp(*_PLAUSIBLE)
         if self.config.air_mass:
-            out[..., -1] = air_mass(incidence)
+            # Beyond the steepest entries, where there are none, the pixel is compared with these.
+            out[..., -1] = air_mass(incidence).clamp(max=float(self.inversion.vectors[:, -1].max()))
         return out
 
     def _invert(
-        self, measured: Tensor, columns: tuple[int, ...], surface: int
+        self, measured: Tensor, columns: tuple[int, ...] | None, surface: int
     ) -> tuple[Tensor, Tensor]:
-        """Detect rain, then weigh the rates: logits (pixel, class), and what is far."""
+        """Detect rain, then weigh the rates: logits (pixel, class), and what is far.
+
+        `columns` are the coordinates that all pixels have; None if each has its own.
+        """
         detection, rate = (self._search(stage, surface, columns) for stage in STAGES)
         wet, far = detection(measured)
         rates = rate.before.expand(len(wet), -1).clone()
@@ -268,13 +291,22 @@ class FoldedInversion(Classifier):
         rates[rows], _ = rate(measured[rows])
         return torch.cat([wet[:, :1], wet[:, 1:] + rates], dim=1), far
 
-    def _search(self, stage: str, surface: int, columns: tuple[int, ...]) -> Search:
+    def _search(
+        self, stage: str, surface: int, columns: tuple[int, ...] | None
+    ) -> Search | GapSearch:
         key = stage, surface, columns
-        if key not in self._searches:
-            self._searches[key] = self._make_search(*key)
-        return self._searches[key]
+        with self._lock:
+            found = self._searches.pop(key, None)
+        found = found or self._make_search(*key)
+        with self._lock:
+            self._searches[key] = found  # the last one asked for is the last one dropped
+            while len(self._searches) > KEPT:
+                del self._searches[next(iter(self._searches))]
+        return found
 
-    def _make_search(self, stage: str, surface: int, columns: tuple[int, ...]) -> Search:
+    def _make_search(
+        self, stage: str, surface: int, columns: tuple[int, ...] | None
+    ) -> Search | GapSearch:
         base, config = self.inversion, self.config
         # An unknown surface is compared with the errors of the mixed one, and believed of any.
         error = config.errors[stage][SURFACES[min(surface, len(SURFACES) - 1)]]
@@ -286,8 +318,11 @@ class FoldedInversion(Classifier):
             weight = weight + others * (base.surface[kept] != surface)
         kinds, count = self._classes(stage, base.rate[kept])
         covariance = torch.tensor(error.covariance, dtype=torch.float64)
+        near = config.near[stage]
+        if columns is None:
+            return GapSearch(base.vectors[kept], weight, kinds, count, covariance, near)
         pick = list(columns)
-        near = config.near[stage] * max(len(pick), 1) / len(config.coordinates)
+        near *= len(pick) / len(config.coordinates)
         return Search(
             base.vectors[kept][:, pick], weight, kinds, count, covariance[pick][:, pick], near
         )
@@ -303,31 +338,3 @@ class FoldedInversion(Classifier):
 def air_mass(incidence: Tensor) -> Tensor:
     """Secant of the incidence angle in degrees: the path through the air, 1 at nadir."""
     return 1.0 / torch.cos(torch.deg2rad(incidence.clamp(max=75.0)))
-
-
-def load_inversion(
-    architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> BayesianInversion:
-    """Build the inversion that a card describes, with its database.
-
-    Raises
-    ------
-    ModelError
-        If the card's architecture is incomplete or the database does not fit it.
-    """
-    try:
-        config = InversionConfig.from_dict(architecture)
-        parts = {name: tensors[name] for name in ("vectors", "rate", "surface", "population")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"the model card or its database is incomplete: {error!r}") from error
-    count, width = len(parts["rate"]), len(config.coordinates)
-    shapes = {"vectors": (count, width), "surface": (count,), "population": (count, 2)}
-    bad = [name for name, shape in shapes.items() if tuple(parts[name].shape) != shape]
-    square = all(
-        np.shape(error.covariance) == (width, width)
-        for stage in config.errors.values()
-        for error in stage.values()
-    )
-    if bad or not square or not count:
-        raise ModelError(f"the database does not fit its card: {', '.join(bad) or 'covariance'}")
-    return BayesianInversion(config, **parts).eval()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,12 +19,18 @@ import xarray as xr
 
 from xrain.conventions import match_channels, parse_channel_name
 from xrain.errors import ModelError
+from xrain.models.card_values import MOST_TEXT, find_faults, parse_json
+from xrain.models.event import event_shares
 from xrain.models.handshake import find_problems, find_remarks
+from xrain.models.whole_files import read_bounded
 from xrain.sensors import Channel
+from xrain.sensors.describe import is_near_known
 
 __all__ = ["CardChannel", "ModelCard"]
 
 _ANY: Final = "any"
+_FIELDS: Final = {"channels": "inputs", "detector": "outliers"}
+"""Keys of JSON whose field has another name."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,11 @@ class CardChannel:
         """Make a channel from its JSON form."""
         values = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
         for name in ("sideband_offsets", "footprint"):
-            if values.get(name) is not None:
+            if name in values:
                 values[name] = tuple(float(x) for x in values[name])
-        return cls(**values)
+        numbers = ("frequency", "incidence_angle", "nedt")
+        values |= {name: float(values[name]) for name in numbers if name in values}
+        return cls(**{**values, "name": str(values["name"])})
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,9 @@ class ModelCard:
         or ``"any"``.
     ranges : dict of str to tuple of float
         Brightness temperatures in K, by channel name, between which the model was trained.
-    detector : dict
+    outliers : dict
         By instrument, what tells inputs unlike the training data; see
-        :func:`xrain.detector.fit_detector`.
+        :mod:`xrain.models.outliers`. In the JSON of version 1 ``"detector"``.
     frequency_range : tuple of float
         Lowest and highest frequency in GHz that a model for any channel accepts.
     sensor : str or None
@@ -142,7 +149,7 @@ class ModelCard:
     rates: tuple[float, ...]
     inputs: tuple[CardChannel, ...] = ()
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    detector: dict[str, Any] = field(default_factory=dict)
+    outliers: dict[str, Any] = field(default_factory=dict)
     frequency_range: tuple[float, float] = (6.0, 200.0)
     sensor: str | None = None
     task: str = "surface precipitation rate"
@@ -182,6 +189,14 @@ class ModelCard:
             return hashes[0]
         return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
+    @property
+    def prevalence(self) -> float:
+        """Share of pixels with at least 0.1 mm/h for which the model's probabilities hold."""
+        if self.prior is None:
+            return self.event_frequency
+        shares = event_shares(self.rates)
+        return sum(p * s for p, s in zip(self.prior, shares, strict=True)) / sum(self.prior)
+
     # ---- JSON
 
     def to_dict(self) -> dict[str, Any]:
@@ -201,7 +216,7 @@ class ModelCard:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Make a card from its JSON form; ModelError names every missing or bad key."""
-        values = {"inputs" if k == "channels" else k: v for k, v in values.items()}
+        values = {_FIELDS.get(k, k): v for k, v in values.items()}
         fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "extra"}
         needed = [n for n, f in fields.items() if _is_required(f) and n not in values]
         if needed:
@@ -209,29 +224,29 @@ class ModelCard:
         known = {n: values[n] for n in fields if n in values}
         try:
             known |= _typed(known)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ModelError(f"the model card has a value of a wrong kind: {error!r}") from error
-        if bad := _bad_values(known):
-            raise ModelError(f"the model card of {known['name']} is wrong: {'; '.join(bad)}")
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            raise ModelError(
+                f"the model card has a value of a wrong kind: {error!r:.300}"
+            ) from error
+        if bad := find_faults(known):
+            raise ModelError(f"the model card of {known['name']!r:.100} is wrong: {'; '.join(bad)}")
         return cls(**known, extra={k: v for k, v in values.items() if k not in fields})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Make a card from JSON text."""
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"the model card is no JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise ModelError("the model card is no JSON object")
+            values = parse_json(text)
+        except ValueError as error:
+            raise ModelError(f"the model card is no JSON that can be used: {error}") from error
         return cls.from_dict(values)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """Read a card; ModelError names the file that is absent or wrong."""
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ModelError) as error:
+            return cls.from_json(read_bounded(Path(path), MOST_TEXT).decode("utf-8"))
+        except (OSError, ValueError, ModelError) as error:
             raise ModelError(f"{path}: {error}") from error
 
     # ---- the handshake
@@ -256,8 +271,12 @@ class ModelCard:
 
     def _in_range(self, name: str) -> bool:
         parsed = parse_channel_name(name)
+        if parsed is None:
+            return False
         low, high = self.frequency_range
-        return parsed is not None and low <= parsed.frequency <= high
+        learned = [c.frequency for c in map(parse_channel_name, self.ranges) if c is not None]
+        near = not learned or is_near_known(parsed.frequency, learned)
+        return near and low <= parsed.frequency <= high
 
     def check(self, ds: xr.Dataset) -> list[str]:
         """Say everything that keeps the model from working on a dataset.
@@ -327,23 +346,6 @@ _CASTS: Final[dict[str, Callable[[Any], Any]]] = {
     "architecture": dict,
     "training": dict,
     "scores": dict,
-    "detector": dict,
+    "outliers": dict,
     "sha256s": dict,
 }
-
-
-def _bad_values(values: dict[str, Any]) -> list[str]:
-    bad = []
-    rates = values["rates"]
-    if any(b <= a for a, b in itertools.pairwise(rates)):
-        bad.append("rates must rise")
-    if values["version"] < 1:
-        bad.append("version must be 1 or more")
-    if values.get("stride", 1) < 1 or values.get("halo", 0) < 0:
-        bad.append("stride must be 1 or more and halo 0 or more")
-    bad += [
-        f"{name} must lie between 0 and 1"
-        for name in ("event_frequency", "threshold")
-        if not 0 <= values.get(name, 0.0) <= 1
-    ]
-    return bad

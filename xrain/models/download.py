@@ -7,37 +7,37 @@ The only networking code. A base is the URL of a server's folder, such as
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from xrain.atomic import replacing
 from xrain.errors import FetchError, ModelError
-from xrain.models.registry import Artefact, sha256_of
+from xrain.models.registry import Artefact
+from xrain.models.transport import TransferError, is_set, read_url, require_safe
+from xrain.models.whole_files import read_bounded
 
 __all__ = ["fetch_file", "fetch_text", "is_offline", "is_remote", "locked", "servers"]
 
 T = TypeVar("T")
+Draw = Callable[[int, int], None]
 
 REMOTE: Final = ("http://", "https://", "doi:")
 
 _ATTEMPTS: Final = 3
 _BACK_OFF: Final = 0.5  # s before the second attempt; doubles with each
-_TIMEOUT: Final = 30.0  # s without a byte
+_TIMEOUT: Final = 30.0  # s for the archive that a DOI belongs to
 _LOCK_TIMEOUT: Final = 600.0  # s that one process waits for another's download
-
-
-class _UnfitError(Exception):
-    """A source that is there, but does not hold what it should."""
+_MOST_TEXT: Final = 4 << 20  # bytes of a list of models
 
 
 def is_offline() -> bool:
-    """Whether ``XRAIN_OFFLINE`` forbids every connection."""
-    return os.environ.get("XRAIN_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
+    """Whether ``XRAIN_OFFLINE`` forbids every connection: any value but 0, false, no and off."""
+    return is_set("XRAIN_OFFLINE")
 
 
 def is_remote(base: str) -> bool:
@@ -51,14 +51,19 @@ def servers() -> list[str]:
     Raises
     ------
     FetchError
-        If one of them is neither a URL nor a DOI.
+        If one of them is neither a URL nor a DOI, or is not encrypted.
     """
     urls = os.environ.get("XRAIN_WEIGHTS_URL", "").split(",")
     bases = [url.strip().rstrip("/") for url in urls if url.strip()]
     if wrong := [base for base in bases if not is_remote(base)]:
         raise FetchError(
-            f"XRAIN_WEIGHTS_URL must begin with http://, https:// or doi:, not {wrong[0]!r}"
+            f"XRAIN_WEIGHTS_URL must begin with https://, http:// or doi:, not {wrong[0]!r}"
         )
+    try:
+        for base in bases:
+            require_safe(base)
+    except TransferError as error:
+        raise FetchError(f"XRAIN_WEIGHTS_URL: {error}") from error
     return bases
 
 
@@ -89,13 +94,8 @@ def fetch_file(
     def get(base: str) -> Path:
         if not is_remote(base):
             return _copy(Path(base) / artefact.path, artefact, target)
-        import pooch
-
-        url = f"{base}/{artefact.path}"
         with _progress_bar(f"{what} {target.name}", progress) as bar:
-            known = f"sha256:{artefact.sha256}"
-            pooch.retrieve(url, known, target.name, target.parent, downloader=_loader(url, bar))
-        return target
+            return _download(_resolve(base, artefact.path), artefact, target, bar)
 
     return _from_bases(artefact.path, what, bases, get)
 
@@ -121,12 +121,12 @@ def fetch_text(path: str, what: str, bases: Sequence[str], parse: Callable[[str,
     """
 
     def get(base: str) -> T:
-        url = f"{base}/{path}"
+        name = f"{base}/{path}"
         if not is_remote(base):
-            return parse(_read_text(Path(url)), url)
-        buffer = io.BytesIO()
-        _loader(url, False)(url, buffer, None)
-        return parse(buffer.getvalue().decode(), url)
+            return parse(_read_text(Path(name)), name)
+        parts: list[bytes] = []
+        read_url(_resolve(base, path), parts.append, _MOST_TEXT)
+        return parse(b"".join(parts).decode(), name)
 
     return _from_bases(path, what, bases, get)
 
@@ -157,27 +157,55 @@ def locked(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _loader(url: str, bar: Any) -> Any:
-    import pooch
+def _resolve(base: str, path: str) -> str:
+    """URL of a file; the archive of a DOI is asked for it."""
+    if not base.startswith("doi:"):
+        return f"{base}/{path}"
+    from pooch import downloaders
 
-    kind = pooch.DOIDownloader if url.startswith("doi:") else pooch.HTTPDownloader
-    return kind(progressbar=bar, timeout=_TIMEOUT)
+    record = downloaders.doi_to_repository(base.removeprefix("doi:"), timeout=_TIMEOUT)
+    return str(record.download_url(file_name=path))
+
+
+def _download(url: str, artefact: Artefact, target: Path, bar: Draw | None) -> Path:
+    """Write a file that is as published, or none."""
+    digest = hashlib.sha256()
+    with replacing(target) as draft:
+        with draft.open("wb") as file:
+
+            def write(part: bytes) -> None:
+                digest.update(part)
+                file.write(part)
+
+            read_url(url, write, artefact.size, bar)
+        if (draft.stat().st_size, digest.hexdigest()) != (artefact.size, artefact.sha256):
+            raise TransferError(
+                "what came has another size or SHA-256 than published (damaged or replaced)",
+                is_final=False,
+            )
+    return target
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _UnfitError(f"cannot be read: {error}") from error
+        return read_bounded(path, _MOST_TEXT).decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise TransferError(f"cannot be read: {error}", is_final=True) from error
 
 
 def _copy(source: Path, artefact: Artefact, target: Path) -> Path:
     try:
-        if sha256_of(source) != artefact.sha256:
-            raise _UnfitError("has another SHA-256 than its register says (damaged or replaced)")
-        content = source.read_bytes()
+        content = read_bounded(source, artefact.size)
     except OSError as error:
-        raise _UnfitError(f"cannot be read: {error.strerror}") from error
+        why = f"cannot be read: {error.strerror or error}"
+        raise TransferError(why, is_final=True) from error
+    except ValueError:
+        content = b""
+    if (len(content), hashlib.sha256(content).hexdigest()) != (artefact.size, artefact.sha256):
+        raise TransferError(
+            "has another size or SHA-256 than its registry says (damaged or replaced)",
+            is_final=True,
+        )
     with replacing(target) as draft:
         draft.write_bytes(content)
     return target
@@ -193,7 +221,7 @@ def _from_bases(path: str, what: str, bases: Sequence[str], get: Callable[[str],
         for base in list(left):
             try:
                 return get(base)
-            except (OSError, ValueError, ModelError, _UnfitError) as error:
+            except (OSError, ValueError, ModelError, TransferError) as error:
                 failures[f"{base}/{path}"], is_final = _explain(error)
                 if is_final:
                     left.remove(base)
@@ -225,52 +253,24 @@ def _explain(error: Exception) -> tuple[str, bool]:
     """Say in words why a download failed, and whether to try again is useless."""
     from requests import exceptions as http
 
-    if isinstance(error, http.HTTPError) and error.response is not None:
-        status = error.response.status_code
-        return f"the server answers {status} {error.response.reason}", 400 <= status < 500
-    if isinstance(error, http.Timeout):
-        return f"no answer within {_TIMEOUT:.0f} s", False
-    if isinstance(error, http.ChunkedEncodingError):
-        return "the connection broke off before the end of the file", False
-    if isinstance(error, http.ConnectionError):
-        return "no connection to the server", False
-    if isinstance(error, http.RequestException | ModelError | _UnfitError):
-        return str(error), True
-    if isinstance(error, OSError):
+    if isinstance(error, TransferError):
+        return str(error), error.is_final
+    if isinstance(error, http.ConnectionError | http.Timeout):
+        return "no connection to the archive of the DOI", False
+    if isinstance(error, OSError) and not isinstance(error, http.RequestException):
         raise error  # the cache, not the server
-    if "hash" in str(error):
-        return "what came has another SHA-256 than published (damaged or replaced)", False
-    return str(error), True  # an archive's answer about a DOI
-
-
-class _Bar:
-    """What pooch expects of a progress bar, drawn by rich."""
-
-    def __init__(self, draw: Callable[..., None]) -> None:
-        self._draw = draw
-        self._done = 0
-        self.total = 0
-
-    def update(self, size: int) -> None:
-        self._done = min(self._done + size, self.total)
-        self._draw(completed=self._done, total=self.total)
-
-    def reset(self) -> None:
-        self._done = 0
-
-    def close(self) -> None:
-        self._draw(completed=self.total, total=self.total)
+    return str(error), True  # a list of models that is broken, or an archive's answer about a DOI
 
 
 @contextmanager
-def _progress_bar(label: str, show: bool) -> Iterator[Any]:
+def _progress_bar(label: str, show: bool) -> Iterator[Draw | None]:
     if not show:
-        yield False
+        yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(label, total=None)
-        yield _Bar(lambda **state: progress.update(task, **state))
+        yield lambda done, total: progress.update(task, completed=done, total=total)

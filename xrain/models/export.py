@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from xrain.atomic import replacing
 from xrain.errors import ModelError
 from xrain.models.card import ModelCard
-from xrain.models.registry import CARD_FILE, sha256_of
+from xrain.models.registry import CARD_FILE
+from xrain.models.whole_files import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor

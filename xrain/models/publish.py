@@ -1,4 +1,4 @@
-"""Turn trained models into what others can fetch: files side by side, with a register.
+"""Turn trained models into what others can fetch: files side by side, with a registry.
 
 All files of a package lie in one folder without subfolders, because archives that give DOIs keep
 them so; names that end in a hash keep files of different makers apart in a cache::
@@ -182,7 +182,15 @@ def _renamed(card: ModelCard, name: str | None, version: int | None) -> ModelCar
 def _require_unchanged(entries: Sequence[ModelEntry], published: Registry) -> None:
     """Refuse a name and version that another model has."""
     taken = dict(published.entries)
-    wrong = [e.id for e in entries if not e.is_same(taken.setdefault(e.id, e))]
+    latest: dict[str, int] = {}
+    for entry in published.entries.values():
+        latest[entry.name] = max(entry.version, latest.get(entry.name, 0))
+    wrong = [  # versions below the latest were published too, though they may be gone
+        e.id
+        for e in entries
+        if (e.id not in taken and e.version < latest.get(e.name, 0))
+        or not e.is_same(taken.setdefault(e.id, e))
+    ]
     if wrong:
         raise ModelError(
             f"{', '.join(wrong)}: already the name of another published model, and a published "

@@ -1,4 +1,4 @@
-"""The register of published models: names, versions and the files that make them up.
+"""The registry of published models: names, versions and the files that make them up.
 
 Every file lies at one relative path, the same in the package, in the cache and on a server::
 
@@ -11,22 +11,40 @@ A published version never changes: its files are known by size and SHA-256.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final, Self
 
 from xrain.atomic import replacing
 from xrain.errors import ModelError
 from xrain.models.card import ModelCard
+from xrain.models.whole_files import read_bounded, sha256_of
 
-__all__ = ["CARD_FILE", "Artefact", "ModelEntry", "Registry", "add_to_registry", "sha256_of"]
+__all__ = [
+    "ADDED_FILE",
+    "CARD_FILE",
+    "REGISTRY_NAME",
+    "Artefact",
+    "ModelEntry",
+    "Registry",
+    "add_to_registry",
+]
 
 CARD_FILE: Final = "card.json"
+REGISTRY_NAME: Final = "registry.json"
+ADDED_FILE: Final = "added.json"
+"""File in the cache with the registry of what the user has added."""
+
 _FORMAT: Final = 1
-_NAME: Final = re.compile(r"(?P<name>[\w.-]+)(?:@(?P<version>\d+))?")
+_NAME: Final = re.compile(r"(?P<name>[\w.-]{1,100})(?:@(?P<version>\d{1,6}))?", re.ASCII)
+_PART: Final = re.compile(r"[\w][\w.+-]{0,149}", re.ASCII)  # of a path: nothing hidden, nothing odd
+_DEEPEST: Final = 8  # folders of a path
+_LARGEST: Final = 4 << 30  # bytes of one file
+_MOST_MODELS: Final = 10_000
+_MOST_FILES: Final = 100  # of one model
+_MOST_TEXT: Final = 8 << 20  # bytes of a registry
 
 
 @dataclass(frozen=True)
@@ -48,11 +66,15 @@ class Artefact:
     size: int
 
     def __post_init__(self) -> None:
-        parts = PurePosixPath(self.path).parts
-        if not parts or ".." in parts or "\\" in self.path or self.path.startswith("/"):
-            raise ValueError(f"path {self.path!r} leaves its folder")
+        parts = self.path.split("/")
+        if self.path.lower() in (REGISTRY_NAME, ADDED_FILE):
+            raise ValueError(f"path {self.path!r} is the name of a registry")
+        if len(parts) > _DEEPEST or not all(map(_PART.fullmatch, parts)):
+            raise ValueError(f"path {self.path!r} leaves its folder, or has odd characters")
         if not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError(f"{self.path} has no proper sha256")
+        if not 0 <= self.size <= _LARGEST:
+            raise ValueError(f"{self.path} has the size {self.size}")
 
 
 @dataclass(frozen=True)
@@ -113,30 +135,26 @@ class Registry:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Self:
-        """Read a register; ModelError names `source` if it is broken."""
+        """Read a registry; ModelError names `source` if it is broken."""
         try:
-            values = json.loads(text)
-            if values["format"] != _FORMAT:
-                raise ValueError(f"its format is {values['format']!r}, not {_FORMAT}")
-            entries = [
-                _entry(name, int(version), files)
-                for name, versions in values["models"].items()
-                for version, files in versions.items()
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"the model register {source} is broken: {error!r}") from error
+            if len(text) > _MOST_TEXT:
+                raise ValueError("it is too large")
+            entries = _entries(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ModelError(f"the model registry {source} is broken: {error!r:.300}") from error
         return cls({e.id: e for e in entries})
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a register file."""
+        """Read a registry file."""
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"), str(path))
-        except OSError as error:
-            raise ModelError(f"the model register {path} cannot be read: {error}") from error
+            text = read_bounded(path, _MOST_TEXT).decode("utf-8")
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the model registry {path} cannot be read: {error}") from error
+        return cls.from_json(text, str(path))
 
     def to_json(self) -> str:
-        """Return the register as indented JSON."""
+        """Return the registry as indented JSON."""
         models: dict[str, dict[str, Any]] = {}
         for entry in sorted(self.entries.values(), key=lambda e: (e.name, e.version)):
             files: dict[str, Any] = {
@@ -168,15 +186,32 @@ class Registry:
         return versions[-1] if versions else None
 
     def merged(self, other: Registry) -> Registry:
-        """Return this register with the entries of another that it does not have itself."""
+        """Return this registry with the entries of another that it does not have itself."""
         return Registry({**other.entries, **self.entries})
 
     def placed(self, source: str | None) -> Registry:
-        """Return this register with all entries coming from `source`."""
+        """Return this registry with all entries coming from `source`."""
         return Registry({k: replace(e, source=source) for k, e in self.entries.items()})
 
 
-def _entry(name: str, version: int, files: dict[str, Any]) -> ModelEntry:
+def _entries(values: dict[str, Any]) -> list[ModelEntry]:
+    if values["format"] != _FORMAT:
+        raise ValueError(f"its format is {values['format']!r}, not {_FORMAT}")
+    entries = [
+        _entry(name, version, files)
+        for name, versions in values["models"].items()
+        for version, files in versions.items()
+    ]
+    if len(entries) > _MOST_MODELS:
+        raise ValueError(f"it lists {len(entries)} models")
+    return entries
+
+
+def _entry(name: str, number: str, files: dict[str, Any]) -> ModelEntry:
+    if not _NAME.fullmatch(f"{name}@{number}") or not (version := int(number)):
+        raise ValueError(f"{name}@{number} is no name and version")
+    if not 0 < len(files["weights"]) <= _MOST_FILES:
+        raise ValueError(f"{name}@{number} has {len(files['weights'])} files of weights")
     weights = tuple(_artefact(a) for a in files["weights"])
     source = files.get("source")
     place = None if source is None else str(source)
@@ -187,19 +222,13 @@ def _artefact(values: dict[str, Any]) -> Artefact:
     return Artefact(str(values["path"]), str(values["sha256"]), int(values["size"]))
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def add_to_registry(registry_file: str | Path, root: str | Path, folder: str | Path) -> ModelEntry:
-    """Enter a saved model into a register, which is made if it does not exist.
+    """Enter a saved model into a registry, which is made if it does not exist.
 
     Parameters
     ----------
     registry_file : path
-        The register, a JSON file.
+        The registry, a JSON file.
     root : path
         Folder that the artefacts' paths start from: the package's weights, or what a server
         will show under its base URL.
@@ -233,4 +262,4 @@ def _describe(path: Path, root: Path) -> Artefact:
         relative = path.relative_to(root).as_posix()
         return Artefact(relative, sha256_of(path), path.stat().st_size)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be entered into the register: {error}") from error
+        raise ModelError(f"{path} cannot be entered into the registry: {error}") from error

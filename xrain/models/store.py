@@ -5,29 +5,43 @@ were added from or on a server, and are held against their SHA-256 every time. S
 environment variables:
 
 ``XRAIN_CACHE_DIR``
-    Folder of fetched files, and of the register of added models; by default the platform's
+    Folder of fetched files, and of the registry of added models; by default the platform's
     cache folder.
 ``XRAIN_WEIGHTS_URL``
     Base URL or DOI of weights, or several, separated by commas, tried in this order.
     There is none by default.
 ``XRAIN_OFFLINE``
-    ``1`` forbids every connection.
+    ``1``, or anything but ``0``, ``false``, ``no`` and ``off``, forbids every connection.
+``XRAIN_ALLOW_HTTP``
+    ``1`` allows servers without encryption; without it they must be on this machine.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from xrain.atomic import replacing
-from xrain.errors import ModelError
+from xrain.display import as_html, as_text, listed
+from xrain.errors import FetchError, ModelError
 from xrain.models.card import ModelCard
 from xrain.models.download import fetch_file, fetch_text, is_offline, is_remote, locked, servers
-from xrain.models.registry import CARD_FILE, Artefact, ModelEntry, Registry, sha256_of
+from xrain.models.registry import (
+    ADDED_FILE,
+    CARD_FILE,
+    REGISTRY_NAME,
+    Artefact,
+    ModelEntry,
+    Registry,
+)
+from xrain.models.transport import TransferError, require_safe
+from xrain.models.whole_files import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,13 +59,14 @@ __all__ = [
     "list_models",
     "load_card",
     "load_model",
+    "load_tensors",
 ]
 
-REGISTRY_FILE: Final = Path(__file__).with_name("registry.json")
-PACKAGED: Final = Path(__file__).with_name("weights")
-ADDED: Final = "added.json"
-"""File in the cache with what the user has added."""
+PHASE_MODEL: Final = "constellation-phase"
+"""The model that tells rain from snow, beside those of rain."""
 
+REGISTRY_FILE: Final = Path(__file__).with_name(REGISTRY_NAME)
+PACKAGED: Final = Path(__file__).with_name("weights")
 _DOI: Final = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)(10\.\d+/\S+)", re.IGNORECASE)
 
 
@@ -71,7 +86,7 @@ class ModelFiles:
     weights: tuple[Path, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A model ready for use.
 
@@ -89,22 +104,58 @@ class Model:
     network: Architecture
     reference: str | None = None
 
+    def __repr__(self) -> str:
+        return as_text(*self._described())
+
+    def _repr_html_(self) -> str:
+        return as_html(*self._described())
+
+    def _described(self) -> tuple[str, dict[str, str]]:
+        card = self.card
+        low, high = card.frequency_range
+        anything = f"any from {low:g} to {high:g} GHz"
+        return f"<Model {card.id}> {card.summary}", {
+            "method": str(card.architecture.get("kind", "")),
+            "sensor": card.sensor or "any",
+            "channels": listed(card.channels) or anything,
+            "estimates": card.task,
+            "rain": f"{card.prevalence:.3f} of the pixels in training; flagged from "
+            f"{card.threshold:g} on",
+            "trained on": str(card.training.get("data", "")),
+            "limits": f"{len(card.limits)}, in card.limits" if card.limits else "",
+            "from": self.reference or "memory",
+        }
+
 
 def list_models(*, remote: bool = False) -> list[str]:
-    """Names of all models, in alphabetical order.
+    """Return the names of all models of rain in alphabetical order.
+
+    The model that tells rain from snow, ``constellation-phase``, works beside each of them and
+    is not listed.
 
     Parameters
     ----------
     remote : bool
         Also ask the server for those that this version of the package does not know.
 
+    Returns
+    -------
+    list of str
+
     Raises
     ------
     FetchError
         If the server is asked for and does not answer.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> {"gmi-unet", "constellation-unet"} <= set(xrain.list_models())
+    True
     """
     registry = _known()
-    return (registry.merged(_fetch_registry()) if remote else registry).names()
+    names = (registry.merged(_fetch_registry()) if remote else registry).names()
+    return [name for name in names if name != PHASE_MODEL]
 
 
 def find_model(name: str) -> ModelEntry:
@@ -163,6 +214,13 @@ def fetch_model(name: str, *, progress: bool | None = None) -> ModelFiles:
         If there is no such model.
     FetchError
         If a file cannot be fetched: offline, no server, not found, cut off, wrong hash.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> files = xrain.fetch_model("gmi-unet")
+    >>> files.card.name
+    'card.json'
     """
     entry = find_model(name)
     show = sys.stderr.isatty() if progress is None else progress
@@ -194,7 +252,7 @@ def add_models(source: str | os.PathLike[str], *, progress: bool | None = None) 
         If a file cannot be fetched; then nothing is added.
     """
     base = _base(source)
-    offered = fetch_text(REGISTRY_FILE.name, "the list of models", [base], Registry.from_json)
+    offered = fetch_text(REGISTRY_NAME, "the list of models", [base], Registry.from_json)
     offered = offered.placed(base)
     _require_own_names(offered)
     show = sys.stderr.isatty() if progress is None else progress
@@ -202,9 +260,9 @@ def add_models(source: str | os.PathLike[str], *, progress: bool | None = None) 
         card, *_ = [_local(a) or _fetch(a, entry, show) for a in entry.artefacts]
         if (found := ModelCard.read(card).id) != entry.id:
             raise ModelError(f"{base}: the card of {entry.id} is that of {found}")
-    target = cache_dir() / ADDED
+    target = cache_dir() / ADDED_FILE
     with locked(target):
-        added = offered.merged(_cached_registry(ADDED))
+        added = offered.merged(_cached_registry(ADDED_FILE))
         with replacing(target) as draft:
             draft.write_text(added.to_json(), encoding="utf-8")
     return list(offered.entries.values())
@@ -234,19 +292,56 @@ def load_model(name: str | os.PathLike[str]) -> Model:
         If there is no such model, its card or weights are broken, or a hash is wrong.
     FetchError
         If its files must be fetched and cannot be.
-    """
-    from xrain.models.architecture import build_network
 
-    files, reference = _files(name)
-    card = ModelCard.read(files.card)
-    tensors: dict[str, Tensor] = {}
-    for path, sha256 in zip(files.weights, card.sha256s.values(), strict=True):
-        tensors |= _read_tensors(path, sha256)
+    Examples
+    --------
+    >>> import xrain
+    >>> model = xrain.load_model("gmi-unet")
+    >>> model.card.sensor
+    'GMI'
+    """
+    from xrain.models.build import build_network
+
+    card, tensors, reference = load_tensors(name)
     try:
         network = build_network(card.architecture, tensors)
     except ModelError as error:
-        raise ModelError(f"{card.id} ({files.card.parent}): {error}") from error
+        raise ModelError(f"{card.id} ({reference}): {error}") from error
     return Model(card, network, reference)
+
+
+def load_tensors(
+    name: str | os.PathLike[str],
+) -> tuple[ModelCard, dict[str, Tensor], str]:
+    """Read card and weights of a model.
+
+    Parameters
+    ----------
+    name : str or path
+        As for :func:`load_model`.
+
+    Returns
+    -------
+    tuple
+        The card, the tensors by name, and what loads the same again in another process.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, its card or weights are broken, or a hash is wrong.
+    FetchError
+        If its files must be fetched and cannot be.
+    """
+    from xrain.models.weights_file import read_tensors
+
+    files, reference = _files(name)
+    card = ModelCard.read(files.card)
+    if len(files.weights) != len(card.sha256s):
+        raise ModelError(f"{card.id}: the registry and the card name other files of weights")
+    tensors: dict[str, Tensor] = {}
+    for path, sha256 in zip(files.weights, card.sha256s.values(), strict=True):
+        tensors |= read_tensors(path, sha256)
+    return card, tensors, reference
 
 
 def cache_dir() -> Path:
@@ -280,19 +375,6 @@ def _is_name(text: str) -> bool:
     return Registry.read(REGISTRY_FILE).find(text) is not None or not Path(text).is_dir()
 
 
-def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if sha256_of(path) != sha256:
-            raise ModelError(f"{path} is not the file that its card names: its SHA-256 differs")
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} holds no readable weights: {error}") from error
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-
-
 def _local(artefact: Artefact) -> Path | None:
     """Where a file lies on this machine, undamaged, or None."""
     for root in (PACKAGED, cache_dir()):
@@ -304,36 +386,50 @@ def _local(artefact: Artefact) -> Path | None:
 
 def _is_good(path: Path, artefact: Artefact) -> bool:
     try:
+        # The size first: it is told without reading.
         return path.stat().st_size == artefact.size and sha256_of(path) == artefact.sha256
     except OSError:
         return False
 
 
-# ---- registers
+# ---- registrys
 
 
 def _known() -> Registry:
     """Join what the package knows, what the user added, and what the server had last time."""
     packaged = Registry.read(REGISTRY_FILE)
-    return packaged.merged(_cached_registry(ADDED)).merged(_cached_registry(REGISTRY_FILE.name))
+    return packaged.merged(_cached_registry(ADDED_FILE)).merged(_cached_registry(REGISTRY_NAME))
 
 
 def _cached_registry(name: str) -> Registry:
+    """Read a registry of the cache; one that is damaged must not keep other models from use."""
     path = cache_dir() / name
-    return Registry.read(path) if path.exists() else Registry({})
+    try:
+        return Registry.read(path) if path.exists() else Registry({})
+    except (ModelError, OSError) as error:
+        warnings.warn(
+            f"{error}; its models are left out. Delete the file, and fetch or add them again",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return Registry({})
 
 
 def _base(source: str | os.PathLike[str]) -> str:
-    """Where a register and its files lie, from what a user gives."""
-    text = os.fspath(source).strip().removesuffix(f"/{REGISTRY_FILE.name}").rstrip("/")
+    """Where a registry and its files lie, from what a user gives."""
+    text = os.fspath(source).strip().removesuffix(f"/{REGISTRY_NAME}").rstrip("/")
     if found := _DOI.fullmatch(text):
         return f"doi:{found[1]}"
     if is_remote(text):
+        try:
+            require_safe(text)
+        except TransferError as error:
+            raise FetchError(str(error)) from error
         return text
     folder = Path(text).expanduser().resolve()
-    if not (folder / REGISTRY_FILE.name).is_file():
+    if not (folder / REGISTRY_NAME).is_file():
         raise ModelError(
-            f"{folder} holds no {REGISTRY_FILE.name}: give the URL, the DOI or the folder of a "
+            f"{folder} holds no {REGISTRY_NAME}: give the URL, the DOI or the folder of a "
             "published model, as 'xrain models package' makes it. A folder with a card alone "
             "needs no adding: give its path as the model"
         )
@@ -361,13 +457,20 @@ def _fetch(artefact: Artefact, entry: ModelEntry, progress: bool) -> Path:
     with locked(target):
         if _is_good(target, artefact):
             return target
+        _sweep(target)
         bases = [*([entry.source] if entry.source else []), *servers()]
         return fetch_file(artefact, target, f"model {entry.id}", bases, progress)
 
 
+def _sweep(target: Path) -> None:
+    """Delete what processes that were killed left of a file; its lock is held."""
+    for draft in target.parent.glob(f".{glob.escape(target.stem)}.????????{target.suffix}"):
+        draft.unlink(missing_ok=True)
+
+
 def _fetch_registry() -> Registry:
-    """Fetch the server's register, and keep a copy."""
-    target = cache_dir() / REGISTRY_FILE.name
+    """Fetch the server's registry, and keep a copy."""
+    target = cache_dir() / REGISTRY_NAME
     with locked(target):
         registry = fetch_text(target.name, "the list of models", servers(), Registry.from_json)
         registry = registry.placed(None)

@@ -1,23 +1,38 @@
 """The network behind its first layers: residual blocks, two branches, and what shapes them.
 
-There is no normalisation over space, so a tile with enough halo gives the same numbers as the
-whole swath.
+Nothing is pooled and nothing is normalised over space. So every pixel is treated alike wherever
+a file begins, and a tile with enough halo gives the same numbers as the whole swath.
 """
 
 from __future__ import annotations
 
-import itertools
+import bisect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-DROPOUT = 0.3
+from xrain.models.rain_classes import EDGES, class_rates
+
+DROPOUT = 0.15
 """Share of features that the branch for single pixels forgets while it learns: of real pixels
 there are few."""
+
+
+MARKS = (0.1, 1.0, 5.0, 20.0)
+"""Rates in mm/h whose exceedance a pixel tells its neighbours."""
+
+ODDS_FLOOR, MEAN_FLOOR = 1e-4, 0.02
+"""Probability and rate (mm/h) that bound the logarithms in which it tells them."""
+
+LEAK = 0.1
+"""What is left of negative features. With none of them units died in long training, in the end
+all before the last layer."""
+
+NEIGHBOURHOOD = 5
+"""Rows and columns of the window in which neighbours are counted."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +41,10 @@ class UNetConfig:
 
     Attributes
     ----------
-    widths : tuple of int
-        Features at each resolution; each further one halves the grid.
-    blocks : int
-        Residual blocks at each resolution, on the way down and on the way up.
+    width : int
+        Features of the branch for neighbours.
+    dilations : tuple of int
+        Spacing in pixels of the taps of each of its blocks, in turn.
     edges : tuple of float
         Bounds of the rain-rate classes in mm/h, ascending and evenly spaced in their logarithm;
         rates under the first are the dry class.
@@ -37,32 +52,31 @@ class UNetConfig:
         Width of the perceptron that makes the kernels.
     pixel : int
         Features of the branch for single pixels.
+    pixel_hidden : int
+        Width of the perceptron that makes its kernels.
     pixel_blocks : int
         Residual blocks of that branch.
-    levels : tuple of float
-        Cumulative probabilities at which the network gives quantiles of the rate, ascending; if
-        empty, it gives the logits of the classes.
     """
 
-    widths: tuple[int, ...] = (16, 32, 96, 224)
-    blocks: int = 1
-    edges: tuple[float, ...] = tuple(float(x) for x in np.geomspace(0.05, 150.0, 32))
+    width: int = 24
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 2, 1)
+    edges: tuple[float, ...] = EDGES
     hidden: int = 64
-    pixel: int = 128
-    pixel_blocks: int = 1
-    levels: tuple[float, ...] = ()
+    pixel: int = 112
+    pixel_hidden: int = 128
+    pixel_blocks: int = 2
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> UNetConfig:
         """Rebuild a configuration from the ``architecture`` of a model card."""
         return cls(
-            tuple(values["widths"]),
-            int(values["blocks"]),
+            int(values["width"]),
+            tuple(values["dilations"]),
             tuple(values["edges"]),
             int(values["hidden"]),
             int(values["pixel"]),
+            int(values["pixel_hidden"]),
             int(values["pixel_blocks"]),
-            tuple(values["levels"]),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,63 +89,61 @@ class UNetConfig:
         return len(self.edges)
 
     @property
-    def outputs(self) -> int:
-        """Numbers that the network gives for a pixel."""
-        return len(self.levels) or self.classes
-
-    @property
     def features(self) -> int:
-        """Features of the finest grid."""
-        return max(self.widths[0], self.pixel)
+        """Features of the widest layer."""
+        return max(self.width, self.pixel)
 
     @property
     def stride(self) -> int:
-        """Pixels of the finest grid in one of the coarsest."""
-        return 1 << (len(self.widths) - 1)
-
-    @property
-    def reach(self) -> int:
-        """Farthest pixel that can change the result at a pixel, in rows or columns."""
-        depth = len(self.widths)
-        convolutions = [2 * self.blocks * (1 if k == depth - 1 else 2) for k in range(depth)]
-        return 1 + sum(n << k for k, n in enumerate(convolutions)) + self.stride - 1
+        """Rows on whose multiples a tile begins: any, since nothing is pooled."""
+        return 1
 
     @property
     def halo(self) -> int:
-        """Rows beside a tile that make it exact: the reach, rounded up to the stride."""
-        return -(-self.reach // self.stride) * self.stride
+        """Rows beside a tile that make it exact: the farthest pixel that can change a result.
+
+        The first layer reaches one pixel, each block as far as its taps are apart; the count of
+        neighbours looks two pixels far, which is less.
+        """
+        return 1 + sum(self.dilations)
 
 
-class PixelNorm(nn.Module):
-    """Layer norm over the features of each pixel; it looks at no neighbour."""
+class FeatureNorm(nn.Module):
+    """Layer norm over the features of each pixel; it looks at no neighbour.
+
+    It has no bias, so that no features stay no features.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (batch, width, row, column) over its features."""
         last = x.permute(0, 2, 3, 1)
-        out = nn.functional.layer_norm(last, last.shape[3:], self.weight, self.bias)
+        out = nn.functional.layer_norm(last, last.shape[3:], self.weight)
         return out.permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
-    """Two convolutions around a residual; begins as the identity."""
+    """A convolution with taps some pixels apart and a mixing of features, around a residual.
 
-    def __init__(self, width: int) -> None:
+    It begins near the identity. What was not observed has no features, before and after, so that
+    the end of a swath, a missing scan and what lies outside the image are the same to it.
+    """
+
+    def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
-        self.norm = PixelNorm(width)
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = FeatureNorm(width)
+        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv2d(width, width, 1)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
-        nn.init.normal_(self.second.weight, std=1e-3)
+        nn.init.normal_(self.second.weight, std=1e-2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Refine features (batch, width, row, column)."""
-        y = nn.functional.relu(self.first(self.norm(x)), inplace=True)
-        out: Tensor = self.second(y).add_(x)
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Refine features (batch, width, row, column) where `seen` (batch, 1, …) is one."""
+        y = nn.functional.leaky_relu(self.first(self.norm(x)), LEAK, inplace=True)
+        out: Tensor = self.second(y).add_(x).mul_(seen)
         return out
 
 
@@ -154,61 +166,78 @@ class PixelBlock(nn.Module):
         return out
 
 
-class Trunk(nn.Module):
-    """Everything behind the first layers, from first features to class logits."""
+class PixelTrunk(nn.Module):
+    """The branch for single pixels behind its first layer: from features to class logits."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        widths, blocks = config.widths, config.blocks
-        self.pixel = nn.Sequential(*(PixelBlock(config.pixel) for _ in range(config.pixel_blocks)))
-        self.pixel_head = nn.Linear(config.pixel, config.outputs)
-        self.mix = nn.Linear(config.pixel, widths[0])
-        self.down = nn.ModuleList(_blocks(w, blocks) for w in widths)
-        self.up = nn.ModuleList(_blocks(w, blocks) for w in widths[:-1])
-        pairs = list(itertools.pairwise(widths))
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
-        self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs)
-        self.head = nn.Linear(widths[0], config.outputs)
+        self.blocks = nn.Sequential(*(PixelBlock(config.pixel) for _ in range(config.pixel_blocks)))
+        self.head = nn.Linear(config.pixel, config.classes)
+
+    def forward(self, first: Tensor) -> Tensor:
+        """Class logits (..., class) from first features (..., pixel width)."""
+        x = self.blocks(nn.functional.silu(first))
+        out: Tensor = self.head(nn.functional.relu(x))
+        return out
+
+
+class NeighbourTrunk(nn.Module):
+    """The branch for neighbours behind its first layer: what they add to the class logits.
+
+    It is told what each pixel says by itself. In that currency all pixels are alike, whichever
+    channels they have; where some of them end, nothing else changes.
+    """
+
+    rates: Tensor
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.marks = [bisect.bisect_left(config.edges, m * 0.999) + 1 for m in MARKS]
+        self.register_buffer("rates", class_rates(config.edges), persistent=False)
+        self.mix = nn.Conv2d(len(MARKS) + 2, config.width, 3, padding=1, bias=False)
+        self.blocks = nn.ModuleList(Block(config.width, d) for d in config.dilations)
+        self.norm = FeatureNorm(config.width)
+        self.head = nn.Linear(config.width, config.classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        for layer in (*self.shrink, *self.grow):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
 
-    def alone(self, own: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and class logits of pixels by themselves, from first features (..., width)."""
-        own = self.pixel(own)
-        return own, self.pixel_head(nn.functional.relu(own))
+    def summary(self, alone: Tensor) -> Tensor:
+        """Return what pixels say by themselves, (batch, number, row, column), from their logits.
 
-    def forward(self, near: Tensor, own: Tensor, share: Tensor) -> Tensor:
-        """Judge pixels by themselves and by their neighbours.
+        Log-odds of rain, logarithm of the mean rate, and probabilities of exceeding some rates,
+        all of order one.
+        """
+        p = torch.softmax(alone, -1)
+        above = [p[..., k:].sum(-1) for k in self.marks]
+        odds = torch.logit(above[0], ODDS_FLOOR) / 4
+        mean = torch.log(p @ self.rates + MEAN_FLOOR) / 2
+        return torch.stack([odds, mean, *above], 1)
+
+    def forward(self, first: Tensor, seen: Tensor, alone: Tensor) -> Tensor:
+        """Change of the logits, (batch, row, column, class).
 
         Parameters
         ----------
-        near : Tensor, (batch, width, row, column)
-            First features of the neighbourhood; rows and columns multiples of the stride.
-        own : Tensor, (batch, row, column, pixel width)
-            First features of the pixels alone.
-        share : Tensor, (batch, row, column, 1)
-            Share of the neighbours that were observed.
-
-        Returns
-        -------
-        Tensor, (batch, class, row, column)
-            Class logits.
+        first : Tensor, (batch, width, row, column)
+            First features of the neighbourhood.
+        seen : Tensor, (batch, 1, row, column)
+            One where a pixel was observed, else nought.
+        alone : Tensor, (batch, row, column, class)
+            Logits of the pixels by themselves.
         """
-        own, alone = self.alone(own)
-        x = near + self.mix(own).permute(0, 3, 1, 2)
-        kept = []
-        for level, blocks in enumerate(self.down):
-            x = blocks(x)
-            if level < len(self.shrink):
-                kept.append(x)
-                x = self.shrink[level](x)
-        for level in reversed(range(len(self.up))):
-            x = self.up[level](self.grow[level](x) + kept[level])
-        added: Tensor = self.head(nn.functional.relu(x).permute(0, 2, 3, 1))
-        return (alone + share * added).permute(0, 3, 1, 2)
+        x = (first + self.mix(self.summary(alone) * seen)) * seen
+        for block in self.blocks:
+            x = block(x, seen)
+        x = nn.functional.leaky_relu(self.norm(x), LEAK, inplace=True)
+        added: Tensor = self.head(x.permute(0, 2, 3, 1))
+        return observed_share(seen) * added
 
 
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(width) for _ in range(count)))
+def observed_share(seen: Tensor) -> Tensor:
+    """Share of the pixels around each one that were observed, (batch, row, column, 1).
+
+    Nought for a lone pixel, one inside a swath without gaps.
+    """
+    area = NEIGHBOURHOOD**2
+    mean = nn.functional.avg_pool2d(seen, NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)
+    return ((mean * area - seen) / (area - 1)).permute(0, 2, 3, 1)

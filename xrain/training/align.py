@@ -26,9 +26,10 @@ from scipy import ndimage, special
 
 from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, PIXEL, SCAN
 from xrain.errors import InputError
+from xrain.geo.land import land_fraction
+from xrain.geo.surfaces import SURFACES, surface_index
 from xrain.io.open import open_l1c
-from xrain.land import land_fraction
-from xrain.matching.quality import good_tb
+from xrain.reference.quality import good_tb
 from xrain.sensors import get_sensor
 from xrain.training.samples import Shard
 
@@ -47,12 +48,6 @@ CERTAINTY: Final = 4.0
 
 FOLDS: Final = 16
 """Parts of a set from whose differences standard errors are told; neighbours are in one part."""
-
-SHORE: Final = 0.05
-"""Land fraction below which a pixel counts as ocean, and above one minus which as land."""
-
-SURFACES: Final = 3
-"""Ocean, what is neither, and land."""
 
 LEAST: Final = 3000
 """Pixels of a surface that both sets must have for it to be moved."""
@@ -90,7 +85,7 @@ class Alignment:
             Land fraction.
         """
         out = np.array(tb, np.float32)
-        kind = _surface(land)
+        kind = surface_index(land)
         for patch, where in zip(out, kind, strict=True):
             for surface in np.unique(where):
                 chosen = where == surface
@@ -140,7 +135,7 @@ def fit_alignment(tb: Array, land: Array, observed_tb: Array, observed_land: Arr
         )
     parts = [
         _fit_surface(_departures(tb, land, s), _departures(observed_tb, observed_land, s))
-        for s in range(SURFACES)
+        for s in range(len(SURFACES))
     ]
     return Alignment(*(np.stack(x) for x in zip(*parts, strict=True)))
 
@@ -240,11 +235,6 @@ def _cut(
 # ---- the map of one surface
 
 
-def _surface(land: Array) -> npt.NDArray[np.intp]:
-    """Class of each pixel: 0 ocean, 1 neither or unknown, 2 land."""
-    return np.where(land < SHORE, 0, np.where(land > 1 - SHORE, 2, 1))
-
-
 def _median(values: Array) -> Array:
     """Median of each channel (pixel, channel); NaN where all are missing."""
     with warnings.catch_warnings():
@@ -254,7 +244,7 @@ def _median(values: Array) -> Array:
 
 def _departures(tb: Array, land: Array, surface: int) -> tuple[Array, Array]:
     """Departures over a surface (pixel, channel) and the part that each belongs to."""
-    kind = _surface(land) == surface
+    kind = surface_index(land) == surface
     stride = max(int(kind.sum()) // MOST, 1)
     values, part = [np.empty((0, tb.shape[-1]), np.float32)], [np.empty(0, int)]
     for number, (patch, where) in enumerate(zip(tb, kind, strict=True)):

@@ -1,7 +1,8 @@
 """Stores made ready for training: arrays on disk from which squares are cut at random.
 
-The compressed pieces of a store are unpacked once into plain arrays, which are mapped into memory:
-training reads what it draws, and the system keeps what it has room for.
+The compressed groups of a store are unpacked once into plain arrays, which are mapped into memory:
+training reads what it draws, and the system keeps what it has room for. Where there is no room for
+a second copy, groups are read from the store as they are drawn.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
+from xrain.collocation.store import (
+    LAND,
+    GranuleGroup,
+    list_groups,
+    patch_shape,
+    read_arrays,
+    read_attrs,
+)
 from xrain.conventions import INCIDENCE, SURFACE_PRECIP, TB
 from xrain.errors import FileFormatError, InputError, OutputError
 from xrain.sensors import get_sensor
 from xrain.training.batches import Source, tally
 from xrain.training.samples import Shard
-from xrain.training.store import LAND, Piece, list_pieces, read_arrays, read_facts
+from xrain.training.streaming import GroupReader
 
-__all__ = ["Archive", "is_store", "open_archive", "require_store"]
+__all__ = ["Archive", "open_archive", "require_store"]
 
 Array = npt.NDArray[Any]
 
@@ -76,12 +85,7 @@ class Archive:
         return Source(self.sensor, self.shard, self.known, self.wetness, share, simulated=False)
 
 
-def is_store(path: str | os.PathLike[str]) -> bool:
-    """Tell a store from a file; FileFormatError if it is a folder that is no store."""
-    return Path(path).is_dir() and bool(read_facts(path))
-
-
-def require_store(path: str | os.PathLike[str], sensors: Sequence[str], stride: int) -> str:
+def require_store(path: str | os.PathLike[str], sensors: Sequence[str]) -> str:
     """Refuse a store from which a network cannot learn, before any work.
 
     Parameters
@@ -90,8 +94,6 @@ def require_store(path: str | os.PathLike[str], sensors: Sequence[str], stride: 
         The store.
     sensors : sequence of str
         Instruments of the run.
-    stride : int
-        Grid of the network, of which a patch must be a multiple.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def require_store(path: str | os.PathLike[str], sensors: Sequence[str], stride: 
         If it holds another instrument or other channels, or has no patches to learn from or to
         judge by.
     """
-    facts = read_facts(path)
+    facts = read_attrs(path)
     sensor = get_sensor(facts["sensor"])
     names = [c.name for c in sensor.channels]
     lacking = [s for s in ("train", "validation") if not _pieces(path, s)]
@@ -117,8 +119,6 @@ def require_store(path: str | os.PathLike[str], sensors: Sequence[str], stride: 
              f"{', '.join(sensors)}"),
             (list(facts["channels"]) != names, f"it holds channels {', '.join(facts['channels'])}; "
              f"{sensor.name} has {', '.join(names)}"),
-            (facts["patch_size"] % stride, f"its patches are {facts['patch_size']} pixels wide, "
-             f"the network needs a multiple of {stride}: collocate with another --size"),
             (lacking, f"it has no patches for {' and for '.join(lacking)}: collocate more days, or "
              "name others with --validation"),
         )
@@ -135,6 +135,8 @@ def open_archive(
     cache: Path,
     channels: Sequence[str],
     progress: Progress | None = None,
+    *,
+    stream: bool = False,
 ) -> Archive:
     """Map the patches of a store into memory, unpacked first if that is not done yet.
 
@@ -150,53 +152,62 @@ def open_archive(
         Channels to keep, in the order of the store.
     progress : callable, optional
         Called with the number of granules that are unpacked and of all.
+    stream : bool
+        Leave the patches in the store and read them as they are drawn; only what has to be
+        counted is kept in the cache.
 
     Raises
     ------
     FileFormatError
-        If a piece of the store is damaged.
+        If a group of the store is damaged.
     InputError
         If the store holds no patches for that purpose.
     OutputError
         If the arrays cannot be written, such as on a full disk.
     """
-    path, facts = Path(path), read_facts(path)
-    pieces = _pieces(path, split)
-    if not pieces:
+    path, facts = Path(path), read_attrs(path)
+    groups = _pieces(path, split)
+    if not groups:
         raise InputError(f"{path} holds no samples for {split}")
     kept = [k for k, n in enumerate(facts["channels"]) if n in channels]
     place = f"{path.stem}-{split}-{_digest([str(path.resolve()), kept])}"
-    folder = cache / place / _digest([facts, *([p.name, p.facts] for p in pieces)])
+    place += "-counts" if stream else ""
+    folder = cache / place / _digest([facts, *([p.name, p.attrs] for p in groups)])
     with _locked(folder.parent):
         if not folder.exists():
             with _drafted(folder) as draft:
-                _unpack(pieces, kept, facts["patch_size"], draft, progress)
-    tb, *others = (_mapped(folder / f"{name}.npy") for name in ARRAYS)
+                names = COUNTS if stream else (*ARRAYS, *COUNTS)
+                _unpack(groups, kept, patch_shape(facts), draft, progress, names)
+    if stream:
+        reader = GroupReader([_reading(g, kept) for g in groups], [g.patches for g in groups])
+        arrays: list[Any] = reader.arrays(_shapes(patch_shape(facts), kept), ARRAYS)
+    else:
+        arrays = [_mapped(folder / f"{name}.npy") for name in ARRAYS]
     known, wetness = (np.load(folder / f"{name}.npy") for name in COUNTS)
-    told = _told(path.name, facts, pieces, known)
-    return Archive(path.name, facts["sensor"], Shard(tb, *others), known, wetness, told)
+    told = _told(path.name, facts, groups, known)
+    return Archive(path.name, facts["sensor"], Shard(*arrays), known, wetness, told)
 
 
-def _pieces(path: str | os.PathLike[str], split: str) -> list[Piece]:
-    return [p for p in list_pieces(path, split) if p.patches]
+def _pieces(path: str | os.PathLike[str], split: str) -> list[GranuleGroup]:
+    return [p for p in list_groups(path, split) if p.patches]
 
 
 def _told(
-    name: str, facts: Mapping[str, Any], pieces: Sequence[Piece], known: Array
+    name: str, facts: Mapping[str, Any], groups: Sequence[GranuleGroup], known: Array
 ) -> dict[str, Any]:
     """Say on a card what was learned from."""
-    starts = sorted(str(p.facts["time_coverage_start"]) for p in pieces)
+    starts = sorted(str(p.attrs["time_coverage_start"]) for p in groups)
     return {
         "name": name,
         "sensor": facts["sensor"],
         "reference": facts["reference"],
         "reference_version": facts["reference_version"],
-        "granules": len(pieces),
+        "granules": len(groups),
         "patches": len(known),
         "pixels": int(known.sum()),
         "first": starts[0],
         "last": starts[-1],
-        "observed": all(p.facts["simulated"] == "false" for p in pieces),
+        "observed": all(p.attrs["simulated"] == "false" for p in groups),
     }
 
 
@@ -243,42 +254,63 @@ def _drafted(folder: Path) -> Iterator[Path]:
 
 
 def _unpack(
-    pieces: Sequence[Piece], kept: Sequence[int], size: int, folder: Path, progress: Progress | None
+    groups: Sequence[GranuleGroup],
+    kept: Sequence[int],
+    grid: tuple[int, int],
+    folder: Path,
+    progress: Progress | None,
+    names: Sequence[str],
 ) -> None:
-    """Write the arrays of all pieces one behind the other.
+    """Write some arrays of all groups one behind the other.
 
     They are written as plain files: writing to mapped ones on a full disk kills the process.
     """
-    count, grid = sum(p.patches for p in pieces), (size, size)
-    shapes = {TB: (*grid, len(kept))} | dict.fromkeys(ARRAYS[1:], grid) | dict.fromkeys(COUNTS, ())
+    count = sum(p.patches for p in groups)
+    shapes = _shapes(grid, kept)
     with ExitStack() as files:
-        streams = {n: files.enter_context(open(folder / f"{n}.npy", "wb")) for n in shapes}
-        for name, shape in shapes.items():
-            _write_header(streams[name], (count, *shape), _TYPES[name])
-        for done, piece in enumerate(pieces):
+        streams = {n: files.enter_context(open(folder / f"{n}.npy", "wb")) for n in names}
+        for name, stream in streams.items():
+            _write_header(stream, (count, *shapes[name]), _TYPES[name])
+        for done, group in enumerate(groups):
             if progress is not None:
-                progress(done, len(pieces))
-            tb, *others = read_arrays(piece, *ARRAYS)
+                progress(done, len(groups))
+            tb, *others = read_arrays(group, *ARRAYS)
             values = dict(zip(ARRAYS, (tb[..., kept], *others), strict=True))
             values |= dict(zip(COUNTS, tally(values[SURFACE_PRECIP]), strict=True))
-            _require_whole(piece, values, shapes)
-            for name, array in values.items():
-                streams[name].write(np.ascontiguousarray(array, _TYPES[name]).data)
+            _require_whole(group, values, shapes)
+            for name, stream in streams.items():
+                stream.write(np.ascontiguousarray(values[name], _TYPES[name]).data)
+
+
+def _shapes(grid: tuple[int, int], kept: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Shape of a patch in each array."""
+    return {TB: (*grid, len(kept))} | dict.fromkeys(ARRAYS[1:], grid) | dict.fromkeys(COUNTS, ())
+
+
+def _reading(group: GranuleGroup, kept: Sequence[int]) -> Callable[[], dict[str, Array]]:
+    """Make what reads the arrays of a group."""
+
+    def read() -> dict[str, Array]:
+        tb, *others = read_arrays(group, *ARRAYS)
+        values = dict(zip(ARRAYS, (tb[..., kept], *others), strict=True))
+        return {n: np.ascontiguousarray(v, _TYPES[n]) for n, v in values.items()}
+
+    return read
 
 
 def _require_whole(
-    piece: Piece, values: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]
+    group: GranuleGroup, values: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Refuse a piece that is not what its attributes say: Zarr reads a lost chunk as one number."""
-    wrong = [n for n, v in values.items() if v.shape != (piece.patches, *shapes[n])]
+    """Refuse a group that is not what its attributes say: Zarr reads a lost chunk as one number."""
+    wrong = [n for n, v in values.items() if v.shape != (group.patches, *shapes[n])]
     seen = values[TB][np.isfinite(values[TB])]
     if not seen.size or seen.min() == seen.max():
         wrong.append(TB)
-    if values["known"].sum() != piece.facts["matched_pixels"]:
+    if values["known"].sum() != group.attrs["matched_pixels"]:
         wrong.append(SURFACE_PRECIP)
     if wrong:
         raise FileFormatError(
-            f"{piece.path} is damaged: {', '.join(wrong)}; delete it and repeat 'xrain collocate'"
+            f"{group.path} is damaged: {', '.join(wrong)}; delete it and repeat 'xrain collocate'"
         )
 
 

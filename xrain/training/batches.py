@@ -12,46 +12,31 @@ import torch
 from torch import Tensor
 
 from xrain.models.unet import stack_planes
-from xrain.sensors import Channel, get_sensor, list_sensors
+from xrain.sensors import Channel
+from xrain.training.degrade import LOSING, TOGETHER, add_errors, lose_channels, lose_information
 from xrain.training.samples import Shard
-
-COMPLETE = 0.6
-"""Share of samples with every channel."""
 
 CROPS = (32, 32, 64)
 """Scans and pixels of the training squares of a batch, drawn anew for each. A batch covers the
 same area whatever the size: many small squares of many storms, or few large ones with farther
 surroundings. Still smaller ones are mostly edge, where neighbours are missing."""
 
+LINES = 0.12
+"""Share of the batches whose squares are cut into lines one pixel wide, along track or across: a
+radar's nadir ray, a piece of one scan, a subset of a granule."""
+
+DRY_SHARE = 0.25
+"""Share of the dry pixels of squares that are learned from, weighted to make up for it. Most
+pixels are dry and tell little."""
+
 LEAST_WETNESS = 0.1
 """Added to the raining share of a patch, this makes a known pixel's chance to be drawn."""
-
-MISFIT, NOISE = 2.5, 1.5
-"""Standard deviations in K of errors added to simulated channels: one that a training square
-shares, and one of each pixel. The simulator is no better than that."""
-
-TOGETHER = 0.5
-"""Factor of these errors in squares. What neighbours tell stands in gradients and textures, which
-errors as large as those of lone pixels blur: learning with them costs boosting on neighbourhoods
-of GMI .01 of correlation over the ocean, .04 over land (``tools/baseline_neighbours.py``)."""
-
-REAL_NOISE = 1.0
-"""Standard deviation in K of the noise added to observations, so that none is learned by heart."""
-
-GROUPS = 16
-"""Parts of a batch of lone pixels that lose channels together."""
-
-LOSING = 6
-"""How many of these parts lose any."""
 
 PATCHES = 64
 """Patches from which a batch draws its lone pixels with rain, and as many without."""
 
 RAINING = 0.1
 """Rate in mm/h from which a pixel counts as raining when samples are drawn."""
-
-BANDS = (8.5, 15.0, 21.0, 28.0, 42.0, 70.0, 100.0, 130.0, 170.0)
-"""Frequencies in GHz between the bands that come and go together from instrument to instrument."""
 
 
 @dataclass(frozen=True)
@@ -116,59 +101,71 @@ class Batch:
         True rate in mm/h, NaN where unknown.
     weight : Tensor, (batch, row, column)
         Makes the weighted sum of losses, on average, the mean loss of a known pixel of the source;
-        0 where the rain is unknown.
+        0 where the rain is unknown, nothing was observed, or a dry pixel is passed over.
     sensor : str
         The instrument.
+    simulated : bool
+        Whether a simulator made the pixels, not nature.
     """
 
     planes: Tensor
     rain: Tensor
     weight: Tensor
     sensor: str
-
-
-def classes(rain: Tensor, edges: Sequence[float]) -> Tensor:
-    """Class of each rate: 0 below the first edge, the last class above the last but one; NaN −1."""
-    bounds = torch.tensor(edges[:-1], dtype=rain.dtype, device=rain.device)
-    out = torch.bucketize(torch.nan_to_num(rain), bounds, right=True)
-    return torch.where(torch.isnan(rain), -1, out)
+    simulated: bool
 
 
 def draw_batch(
     sources: Sequence[Source],
     channels: Mapping[str, Sequence[Channel]],
     size: int,
-    seed: tuple[int, int],
+    seed: tuple[int, ...],
 ) -> Batch:
     """Draw the training batch that belongs to a seed and a step."""
     rng = np.random.default_rng(seed)
     source = _choose(rng, sources)
     squares, weight = _squares(rng, source, size)
-    if rng.uniform() < 0.5:
+    if rng.uniform() < 0.5 and weight.shape[2] > 1:
         squares, weight = [x[:, :, ::-1] for x in squares], weight[:, :, ::-1]
-    tb, rain, angle, land = squares
-    tb = add_errors(rng, tb, source.simulated, TOGETHER)
+    tb = add_errors(rng, squares[0], source.simulated, TOGETHER)
+    fields = [np.ascontiguousarray(x) for x in (tb, *squares[1:], weight)]
+    if rng.uniform() < LINES:
+        fields = _lines(rng, fields)
+    tb, rain, angle, land, weight = fields
     lose_information(rng, tb, angle, land, channels[source.sensor])
-    planes = stack_planes(*(torch.from_numpy(np.ascontiguousarray(x)) for x in (tb, angle, land)))
-    truth, counted = (torch.from_numpy(np.ascontiguousarray(x)) for x in (rain, weight))
-    return Batch(planes, truth, counted, source.sensor)
+    weight = _pass_over_dry(rng, rain, np.where(np.isfinite(tb).any(-1), weight, 0))
+    planes = stack_planes(*(torch.from_numpy(x) for x in (tb, angle, land)))
+    truth, counted = torch.from_numpy(rain), torch.from_numpy(weight)
+    return Batch(planes, truth, counted, source.sensor, source.simulated)
 
 
-def add_errors(
-    rng: np.random.Generator,
-    tb: npt.NDArray[np.float32],
-    simulated: bool,
-    factor: float = 1.0,
-) -> npt.NDArray[np.float32]:
-    """Add what the simulator gets wrong, times a factor, or the little that blurs observations.
+def _lines(
+    rng: np.random.Generator, fields: list[npt.NDArray[np.float32]]
+) -> list[npt.NDArray[np.float32]]:
+    """Cut every second line out of squares: most along track, some across; weights keep their sum.
 
-    The errors of brightness temperatures (square, …, channel) in K are partly shared by a square.
+    Fields and weight (square, scan, pixel, …), the weight last, become (line, …) likewise.
     """
-    if not simulated:
-        return tb + REAL_NOISE * rng.standard_normal(tb.shape, np.float32)
-    shape = len(tb), *(1,) * (tb.ndim - 2), tb.shape[-1]
-    shared = rng.normal(0.0, factor * MISFIT, shape).astype(np.float32)
-    return tb + shared + np.float32(factor * NOISE) * rng.standard_normal(tb.shape, np.float32)
+    along = rng.uniform() < 0.85
+    *out, weight = (
+        np.moveaxis(x[:, :, ::2], 2, 1)[:, :, :, None].reshape(-1, x.shape[1], 1, *x.shape[3:])
+        if along
+        else x[:, ::2, None].reshape(-1, 1, x.shape[2], *x.shape[3:])
+        for x in fields
+    )
+    total = float(weight.sum())
+    return [*out, weight * np.float32(fields[-1].sum() / total)] if total else [*out, weight]
+
+
+def _pass_over_dry(
+    rng: np.random.Generator,
+    rain: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Weights of which most dry pixels have none, and the others so much more."""
+    kept = rng.uniform(size=rain.shape) < DRY_SHARE
+    dry = np.nan_to_num(rain) < RAINING
+    return np.where(dry, weight * kept / np.float32(DRY_SHARE), weight).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -185,19 +182,22 @@ class Pixels:
         Makes the weighted sum of losses, on average, the mean loss of a known pixel of the source.
     sensor : str
         The instrument.
+    simulated : bool
+        Whether a simulator made the pixels, not nature.
     """
 
     planes: Tensor
     rain: Tensor
     weight: Tensor
     sensor: str
+    simulated: bool
 
 
 def draw_pixels(
     sources: Sequence[Source],
     channels: Mapping[str, Sequence[Channel]],
     size: int,
-    seed: tuple[int, int],
+    seed: tuple[int, ...],
 ) -> Pixels:
     """Draw the lone pixels that belong to a seed and a step."""
     rng = np.random.default_rng(seed)
@@ -215,6 +215,7 @@ def draw_pixels(
         torch.from_numpy(rain),
         torch.from_numpy(weight),
         source.sensor,
+        source.simulated,
     )
 
 
@@ -240,17 +241,6 @@ def _pick(
     return [*out, np.full(len(out[1]), share / len(out[1]), np.float32)]
 
 
-def lose_channels(
-    rng: np.random.Generator,
-    tb: npt.NDArray[np.float32],
-    channels: Sequence[Channel],
-    losing: int,
-) -> None:
-    """Take channels from `losing` of `GROUPS` parts of lone pixels (pixel, channel), in place."""
-    for part in np.array_split(rng.permutation(len(tb)), GROUPS)[:losing]:
-        tb[np.ix_(part, ~keep_channels(rng, channels))] = np.nan
-
-
 def pixel_planes(
     tb: npt.NDArray[np.float32], angle: npt.NDArray[np.float32], land: npt.NDArray[np.float32]
 ) -> Tensor:
@@ -269,24 +259,26 @@ def _squares(
 ) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
     """Cut as many squares at random as fill the area of `size` whole patches.
 
-    Each is placed at random around a known pixel, drawn from all of its patch, and moved inside
-    the patch. Returns the fields and the weight of each pixel: the chance that the square was
-    placed for it, over how often its patch is drawn.
+    They are narrower where the patches are, such as those of transects, of one pixel. Each is
+    placed at random around a known pixel, drawn from all of its patch, and moved inside the patch.
+    Returns the fields and the weight of each pixel: the chance that the square was placed for it,
+    over how often its patch is drawn.
     """
     shard = source.shard
     rows, cols = shard.rain.shape[1:]
-    side = min(int(rng.choice(CROPS)), rows, cols)
-    many = max(size * rows * cols // side**2, 1)
+    side = int(rng.choice(CROPS))
+    high, wide = min(side, rows), min(side, cols)
+    many = max(size * rows * cols // (high * wide), 1)
     patch = rng.choice(len(source.chance), many, p=source.chance)
     row, col = _known_pixels(rng, shard.rain, patch)
-    top = np.clip(row - rng.integers(0, side, many), 0, rows - side)
-    left = np.clip(col - rng.integers(0, side, many), 0, cols - side)
+    top = np.clip(row - rng.integers(0, high, many), 0, rows - high)
+    left = np.clip(col - rng.integers(0, wide, many), 0, cols - wide)
     places = list(zip(patch, top, left, strict=True))
     cut = [
-        np.stack([f[p, t : t + side, c : c + side] for p, t, c in places]).astype(np.float32)
+        np.stack([f[p, t : t + high, c : c + wide] for p, t, c in places]).astype(np.float32)
         for f in (shard.tb, shard.rain, shard.incidence, shard.land)
     ]
-    ways = _ways(top, rows, side)[:, :, None] * _ways(left, cols, side)[:, None, :]
+    ways = _ways(top, rows, high)[:, :, None] * _ways(left, cols, wide)[:, None, :]
     ways = np.where(np.isfinite(cut[1]), ways, 0.0)
     ways /= ways.sum((1, 2), keepdims=True)
     often = many * source.chance[patch] * source.known.sum() / source.known[patch]
@@ -314,60 +306,3 @@ def _ways(first: npt.NDArray[np.int64], length: int, side: int) -> npt.NDArray[n
     place = np.arange(side, dtype=np.float64)
     low, high = (first == 0)[:, None], (first == length - side)[:, None]
     return np.asarray(1.0 + low * (side - 1 - place) + high * place)
-
-
-def lose_information(
-    rng: np.random.Generator,
-    tb: npt.NDArray[np.float32],
-    angle: npt.NDArray[np.float32],
-    land: npt.NDArray[np.float32],
-    channels: Sequence[Channel],
-) -> None:
-    """Take away channels, scans, pixels, angles and land masks from some samples, in place."""
-    count, rows = tb.shape[:2]
-    for k in range(count):
-        if rng.uniform() > COMPLETE:
-            tb[k][..., ~keep_channels(rng, channels)] = np.nan
-        if rng.uniform() < 0.15 and rows > 16:
-            first, length = rng.integers(0, rows), rng.integers(1, 12)
-            lost = slice(None) if rng.uniform() < 0.5 else rng.integers(0, len(channels))
-            tb[k, first : first + length, :, lost] = np.nan
-        if rng.uniform() < 0.2 and len(channels) > 1:
-            _end_group(rng, tb[k])
-        if rng.uniform() < 0.1:
-            tb[k, rng.uniform(size=tb.shape[1:3]) > rng.choice([0.05, 0.3, 0.7])] = np.nan
-        if rng.uniform() < 0.1:
-            angle[k] = np.nan
-        if rng.uniform() < 0.15:
-            land[k] = np.nan
-
-
-def keep_channels(rng: np.random.Generator, channels: Sequence[Channel]) -> npt.NDArray[np.bool_]:
-    """Draw channels that stay: single ones, whole bands, or the bands of another instrument.
-
-    Returns a mask (channel,) in which at least one is true.
-    """
-    count, kind = len(channels), rng.uniform()
-    band = np.searchsorted(BANDS, [c.frequency for c in channels])
-    if kind < 0.35:
-        kept = rng.uniform(size=count) < rng.choice([0.25, 0.5, 0.8, 0.95])
-    elif kind < 0.65:
-        kept = (rng.uniform(size=len(BANDS) + 1) < rng.choice([0.3, 0.6, 0.85]))[band]
-    else:
-        other = get_sensor(str(rng.choice(list_sensors())))
-        kept = np.isin(band, np.searchsorted(BANDS, [c.frequency for c in other.channels]))
-    if kind > 0.35 and rng.uniform() < 0.25:
-        vertical = np.array([c.polarization in ("V", "QV") for c in channels])
-        kept &= vertical == (rng.uniform() < 0.7)
-    kept[rng.integers(0, count)] = True
-    return np.asarray(kept)
-
-
-def _end_group(rng: np.random.Generator, tb: npt.NDArray[np.float32]) -> None:
-    """Let some neighbouring channels end at a column, as where one swath group is narrower."""
-    first = rng.integers(0, tb.shape[2])
-    last = rng.integers(first, tb.shape[2]) + 1
-    column = rng.integers(0, tb.shape[1])
-    beyond = slice(column, None) if rng.uniform() < 0.5 else slice(None, column)
-    if last - first < tb.shape[2]:
-        tb[:, beyond, first:last] = np.nan

@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from xrain.errors import InputError
+from xrain.extras import require
 from xrain.models.bayes import STAGES, SURFACES, BayesianInversion, InversionConfig, StageError
+from xrain.models.rain_classes import EDGES, rain_classes
 from xrain.sensors import Sensor
 from xrain.training.covariance import Fit, Target, fit_error, nearest_distances, widened
-from xrain.training.vectors import EDGES, Vectors, is_cross_track, rain_classes
+from xrain.training.vectors import Vectors, is_cross_track
 
 __all__ = ["Brain", "Recipe", "compact", "fit_errors", "make_brain"]
 
@@ -110,7 +112,7 @@ def make_brain(
             raise InputError(f"a database needs pixels with rain for its {stage}")
     if rows.wet[rows.population[:, 0] > 0].all():
         raise InputError("a database needs dry pixels too, to tell rain from none")
-    errors = fit_errors(rows, recipe)
+    errors = fit_errors(rows.pick(rows.kind >= 0), recipe)
     errors = {
         stage: {s: e.times(factor) for s, e in errors[stage].items()}
         for stage, factor in zip(STAGES, recipe.allowance, strict=True)
@@ -248,14 +250,17 @@ def near_limits(rows: Vectors, database: Vectors, errors: Errors, seed: int) -> 
 def compact(
     rows: Vectors, errors: Mapping[str, Mapping[str, StageError]], recipe: Recipe
 ) -> Vectors:
-    """Put rows together into clusters, by surface and rain class, in the units of the errors."""
+    """Put rows together into clusters, by kind, surface and rain class, in the units of the errors.
+
+    Each of these has clusters in proportion to the root of its rows, so that what is rare keeps
+    more of its detail.
+    """
     if len(rows) <= recipe.wet + recipe.dry:
         return rows
     rng = np.random.default_rng(recipe.seed)
+    place = (rows.kind.astype(np.intp) - rows.kind.min()) * len(SURFACES) + rows.surface
     keys, owner, counts = np.unique(
-        rows.surface.astype(np.intp) * len(EDGES) + rain_classes(rows.rate),
-        return_inverse=True,
-        return_counts=True,
+        place * len(EDGES) + rain_classes(rows.rate), return_inverse=True, return_counts=True
     )
     rainy = keys % len(EDGES) > 0
     sizes = np.zeros(len(keys), int)
@@ -264,7 +269,7 @@ def compact(
         sizes[mask] = np.ceil(wanted * share / share.sum())
     parts = []
     for k, key in enumerate(keys):
-        surface = SURFACES[key // len(EDGES)]
+        surface = SURFACES[key // len(EDGES) % len(SURFACES)]
         error = errors[STAGES[int(rainy[k])]][surface]
         parts.append(_clusters(rows.pick(owner == k), int(sizes[k]), error, rng))
     return Vectors.join(parts)
@@ -275,6 +280,7 @@ def _clusters(rows: Vectors, count: int, error: StageError, rng: np.random.Gener
     total = len(rows)
     if total <= count:
         return rows
+    require("sklearn", "train", "databases")
     from sklearn.cluster import MiniBatchKMeans
 
     few = rows.pick(rng.permutation(total)[:_CLUSTERED])
@@ -300,4 +306,5 @@ def _clusters(rows: Vectors, count: int, error: StageError, rng: np.random.Gener
         np.full(len(members), few.surface[0], np.int8),
         np.full(len(members), -1, np.int64),
         mean(few.population) * members,
+        np.full(len(members), few.kind[0], np.int8),
     )

@@ -201,7 +201,7 @@ def nearest_distances(
 ) -> NDArray[np.float32]:
     """Distance of rows to the nearest entry of another group, (row,).
 
-    It is that of :class:`xrain.models.neighbours.Search`: rare entries are farther than frequent
+    It is that of :class:`xrain.models.kernel_search.Search`: rare entries are farther than frequent
     ones.
     """
     lower = np.linalg.cholesky(np.array(error.covariance))

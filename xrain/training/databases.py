@@ -11,22 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrain.detector import COMPONENTS, fit_detector
 from xrain.errors import InputError
-from xrain.inference import Engine
+from xrain.evaluation.metrics import event_scores, probability_scores, rate_scores
 from xrain.models.bayes import STAGES, SURFACES, BayesianInversion
 from xrain.models.card import CardChannel, ModelCard
 from xrain.models.export import save_model
+from xrain.models.rain_classes import EDGES, rain_classes
 from xrain.models.registry import add_to_registry
+from xrain.retrieval.engine import Engine, Pixels
 from xrain.sensors import Sensor, get_sensor
 from xrain.training.brain import Brain, Recipe, make_brain
 from xrain.training.covariance import Fit
-from xrain.training.export import CREDITS, DETECTOR_PIXELS, PIXELS_PER_COMPONENT
+from xrain.training.export import CREDITS, OUTLIER_PIXELS, PIXELS_PER_COMPONENT
+from xrain.training.outlier_test import COMPONENTS, fit_outlier_test
 from xrain.training.samples import Plan, load_samples, make_samples
-from xrain.training.vectors import EDGES, Vectors, patch_vectors, rain_classes
+from xrain.training.vectors import Vectors, patch_vectors
 
-__all__ = ["LIMITS", "PRESETS", "Simulation", "cross_validate", "publish_brain", "simulation",
-           "train_on_real", "train_on_samples"]  # fmt: skip
+__all__ = ["LIMITS", "PRESETS", "Simulation", "as_pixels", "cross_validate", "publish_brain",
+           "simulation", "train_on_real", "train_on_samples"]  # fmt: skip
 
 LIMITS = (
     "sees each pixel alone: nothing is learned from its surroundings",
@@ -108,6 +110,7 @@ def train_on_samples(
     cache: Path | None = None,
     real: Mapping[str, Vectors] | None = None,
     scores: Mapping[str, Any] | None = None,
+    client: Any = None,
     report: Report | None = None,
 ) -> list[ModelCard]:
     """Make a database for each sensor from simulated samples, and write it below ``models``.
@@ -128,6 +131,8 @@ def train_on_samples(
         Real pixels by sensor, to fit the errors with.
     scores : mapping, optional
         Scores on real pixels by sensor, for the cards.
+    client : distributed.Client, optional
+        A cluster that simulates.
     report : callable, optional
         Called with a line of text when something is done.
     """
@@ -136,7 +141,7 @@ def train_on_samples(
     for name in sensors:
         begun, sensor = time.monotonic(), get_sensor(name)
         plan = how.plan(sensor.name, seed)
-        make_samples(cache, plan)
+        make_samples(cache, plan, client=client)
         shard = load_samples(cache, plan)[sensor.name]
         rows = patch_vectors(sensor, shard, how.per_shard)
         brain = make_brain(sensor, rows, how.recipe, (real or {}).get(sensor.name))
@@ -150,7 +155,7 @@ def train_on_samples(
             "credits": list(CREDITS),
         }
         held = Plan((sensor.name,), 1, how.size, seed + 900_000, how.per_shard)
-        make_samples(cache, held)
+        make_samples(cache, held, client=client)
         judged = patch_vectors(sensor, load_samples(cache, held)[sensor.name])
         found = {"simulated": {sensor.name: judge([brain], [judged])}}
         if scores and sensor.name in scores:
@@ -265,34 +270,34 @@ def judge(brains: Sequence[Brain], parts: Sequence[Vectors]) -> dict[str, Any]:
 
 
 def _estimates(brain: Brain, rows: Vectors) -> tuple[NDArray[Any], NDArray[Any]]:
+    engine = Engine(brain.inversion, brain.sensor.channels, ())
+    (found,) = engine.single_pixels(as_pixels(brain, rows), conditions=(True,))
+    return found.mean, found.probability
+
+
+def as_pixels(brain: Brain, rows: Vectors) -> Pixels:
+    """Rows of a database as pixels that can be retrieved."""
     channels = brain.sensor.channels
-    engine = Engine(brain.inversion, channels, (), given_rain=True)
     angle = np.full(len(rows), channels[0].incidence_angle, np.float32)
     if brain.inversion.config.air_mass:
         angle = np.degrees(np.arccos(1.0 / rows.vectors[:, -1]))
     land = np.array([0.0, 1.0, 0.5], np.float32)[rows.surface]
     tb = rows.vectors[:, : len(channels)]
-    found = engine.lone(tb, angle, land, np.zeros(len(rows), bool))
-    return found[0], found[1]
+    return Pixels(tb, angle, land, np.zeros(len(rows), bool))
 
 
 def _score(rows: Vectors, rate: NDArray[Any], chance: NDArray[Any]) -> dict[str, Any]:
-    from scipy.stats import rankdata
-
+    """Score the rates of raining pixels, and the detection of rain."""
     counted, known = (rows.population[:, k] > 0 for k in range(len(STAGES)))
-    out: dict[str, Any] = {"n": int(known.sum())}
+    wet, said = rows.wet[counted].astype(float), chance[counted]
+    found: dict[str, Any] = {}
     if known.sum() > 2:
-        out["correlation"] = round(float(np.corrcoef(rate[known], rows.rate[known])[0, 1]), 3)
-    wet, said = rows.wet[counted], chance[counted]
+        found["correlation"] = rate_scores(rate[known], rows.rate[known])["correlation"]
     if wet.any() and not wet.all():
-        table = np.array([[np.sum((said > 0.5) & wet), np.sum((said > 0.5) & ~wet)],
-                          [np.sum((said <= 0.5) & wet), np.sum((said <= 0.5) & ~wet)]])  # fmt: skip
-        total = table.sum()
-        by_chance = (table.sum(axis=1) * table.sum(axis=0)).sum() / total
-        out["hss"] = round(float((np.trace(table) - by_chance) / (total - by_chance)), 3)
-        ranks = rankdata(said)[wet].sum() - wet.sum() * (wet.sum() + 1) / 2
-        out["auc"] = round(float(ranks / (wet.sum() * (~wet).sum())), 3)
-    return out
+        found["hss"] = event_scores(said > 0.5, wet)["hss"]
+        found["auc"] = probability_scores(said, wet)["auc"]
+    told = {name: round(float(v), 3) for name, v in found.items() if np.isfinite(v)}
+    return {"n": int(known.sum()), **told}
 
 
 # ---- cards
@@ -308,7 +313,7 @@ def publish_brain(
     limits: Sequence[str] = (),
     registry: Path | None = None,
 ) -> ModelCard:
-    """Write a database and its card, and enter them into a register.
+    """Write a database and its card, and enter them into a registry.
 
     Parameters
     ----------
@@ -335,7 +340,7 @@ def publish_brain(
         rates=config.edges,
         inputs=tuple(CardChannel.from_channel(c) for c in sensor.channels),
         ranges=_ranges(brain),
-        detector={sensor.name: _detector(brain)},
+        outliers={sensor.name: _outlier_test(brain)},
         sensor=sensor.name,
         training={**training, **brain.notes, "entries": len(brain.inversion.rate)},
         scores=dict(scores or {}),
@@ -369,10 +374,10 @@ def _ranges(brain: Brain) -> dict[str, tuple[float, float]]:
     }
 
 
-def _detector(brain: Brain) -> dict[str, Any]:
+def _outlier_test(brain: Brain) -> dict[str, Any]:
     names = [c.name for c in brain.sensor.channels]
     rng = np.random.default_rng(0)
     tb = brain.rows.vectors[:, : len(names)]
-    some = rng.choice(len(tb), min(DETECTOR_PIXELS, len(tb)), replace=False)
+    some = rng.choice(len(tb), min(OUTLIER_PIXELS, len(tb)), replace=False)
     parts = int(np.clip(len(some) // (PIXELS_PER_COMPONENT * len(names)), 1, COMPONENTS))
-    return fit_detector(tb[some], names, components=parts)
+    return fit_outlier_test(tb[some], names, components=parts)

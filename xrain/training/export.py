@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xrain.detector import COMPONENTS, fit_detector
 from xrain.models.card import CardChannel, ModelCard
 from xrain.models.export import save_model, save_tensors
+from xrain.models.rain_classes import classes
 from xrain.models.registry import add_to_registry
 from xrain.models.store import Model
 from xrain.models.unet import ConstellationUNet
 from xrain.sensors import Channel
-from xrain.training.batches import classes
+from xrain.training.outlier_test import COMPONENTS, fit_outlier_test
 from xrain.training.samples import Shard, valid_ranges
 
 CONSTELLATION = "constellation-unet"
@@ -27,15 +27,16 @@ CREDITS = (
     "GPM level 1C layout and sensor constants: NASA and JAXA",
     "ERA5: Copernicus Climate Change Service",
     "TLP-R2S matchups: University of Minnesota",
+    "GPM combined radar-radiometer rain (2B.GPM.DPRGMI): NASA and JAXA",
     "ocean winds, vapour and cloud: Remote Sensing Systems",
     "radar composites that the storms are like, or are taken from: MRMS (NOAA), OPERA (EUMETNET)",
 )
 
-DETECTOR_PIXELS = 60_000
-"""Pixels of each sensor from which the detector of unusual input is made."""
+OUTLIER_PIXELS = 60_000
+"""Pixels of each sensor from which the test of unusual input is made."""
 
 PIXELS_PER_COMPONENT = 40
-"""Pixels per channel that a component of the detector needs at least, with a margin of two."""
+"""Pixels per channel that a component of that test needs at least, with a margin of two."""
 
 SIMULATED = (
     "learned from simulated swaths alone, by a simulator fitted to real GMI pixels of half the days"
@@ -44,6 +45,12 @@ MIXED = (
     "learned from simulated swaths and from real GMI pixels that DPR saw, whose rates end at "
     "20 mm/h; other instruments share in the latter through the channels near to GMI's"
 )
+NATURAL = (
+    "learned from real GMI pixels over the United States beside CORRA's nadir rays, from pixels of "
+    "the globe matched with DPR, CloudSat and ERA5, and under other instruments' channels by "
+    "translation; what neighbours add from simulated swaths and from lines of the former"
+)
+PREVALENCE = "probabilities hold for rain as frequent as over the United States; prior= shifts them"
 UNSEEN = "snowfall at the ground, warm shallow rain and rain over mountains are hardly represented"
 AS_REFERENCE = (
     "what the reference does not see, such as rain under its threshold, counts as dry; where it "
@@ -78,6 +85,8 @@ def _references(training: Mapping[str, Any]) -> list[str]:
 
 def limits(training: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what weights cannot do, by what they learned from."""
+    if training.get("transects"):
+        return NATURAL, UNSEEN, LIMITS[0], PREVALENCE
     if training["stores"]:
         return f"learned from {training['data']}", AS_REFERENCE, *LIMITS
     return MIXED if training["matchups"] else SIMULATED, UNSEEN, *LIMITS
@@ -94,13 +103,13 @@ def class_frequencies(samples: Mapping[str, Shard], edges: Sequence[float]) -> l
     return [float(x) for x in counts / counts.sum()]
 
 
-def detectors(
+def outlier_tests(
     samples: Mapping[str, Shard],
     channels: Mapping[str, Sequence[Channel]],
     seen: Mapping[str, npt.NDArray[np.float32]] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Describe usual input by sensor; see :func:`xrain.detector.fit_detector`.
+    """Describe usual input by sensor; see :func:`xrain.training.outlier_test.fit_outlier_test`.
 
     Real pixels that were `seen`, (pixel, channel) by sensor, make up half of what is usual.
     """
@@ -111,14 +120,33 @@ def detectors(
         tb = shard.tb.reshape(-1, len(names))
         real = (seen or {}).get(name)
         if real is not None:
-            half = min(DETECTOR_PIXELS // 2, tb.shape[0])
+            half = min(OUTLIER_PIXELS // 2, tb.shape[0])
             tb = tb[rng.choice(tb.shape[0], half, replace=False)]
             tb = np.concatenate([tb, real[rng.integers(0, len(real), half)].astype(tb.dtype)])
-        some = rng.choice(tb.shape[0], min(DETECTOR_PIXELS, tb.shape[0]), replace=False)
+        some = rng.choice(tb.shape[0], min(OUTLIER_PIXELS, tb.shape[0]), replace=False)
         parts = int(np.clip(len(some) // (PIXELS_PER_COMPONENT * len(names)), 1, COMPONENTS))
         few = tb[some].astype(np.float32)
-        out[name] = fit_detector(few, names, components=parts, seed=seed)
+        out[name] = fit_outlier_test(few, names, components=parts, seed=seed)
     return out
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelFacts:
+    """What is known of a single-pixel branch that was trained before the run.
+
+    Attributes
+    ----------
+    climate : tuple of float
+        Frequency of every rain class for which its probabilities hold.
+    threshold : float
+        Probability above which precipitation is detected.
+    training : dict
+        What it learned from, for the cards.
+    """
+
+    climate: tuple[float, ...]
+    threshold: float
+    training: dict[str, Any]
 
 
 def publish(
@@ -133,10 +161,11 @@ def publish(
     real: Callable[[Model], Mapping[str, Any]] | None = None,
     seen: Mapping[str, npt.NDArray[np.float32]] | None = None,
     registry: Path | None = None,
+    pixels: PixelFacts | None = None,
 ) -> list[ModelCard]:
     """Write the network under its constellation name and one name per sensor.
 
-    One that gives quantiles is written per sensor only, under the name of DRAIN.
+    With GMI goes ``gmi-drain``: the same weights with the four channels of DRAIN.
 
     Parameters
     ----------
@@ -158,6 +187,8 @@ def publish(
         Brightness temperatures of real pixels that training saw, (pixel, channel) by sensor.
     registry : Path, optional
         Registry file to enter the models into; by default ``registry.json`` in `root`.
+    pixels : PixelFacts, optional
+        Of the single-pixel branch; by default its probabilities hold for the samples.
 
     Returns
     -------
@@ -165,10 +196,9 @@ def publish(
         The cards as written.
     """
     tensors = dict(network.state_dict())
-    drain = bool(network.config.levels)
-    shared = f"{next(iter(samples)).lower()}-drain" if drain else CONSTELLATION
-    trunk = save_tensors(root / f"{shared}-{version}.safetensors", tensors)
-    prior = class_frequencies(samples, network.config.edges)
+    trunk = save_tensors(root / f"{CONSTELLATION}-{version}.safetensors", tensors)
+    prior = pixels.climate if pixels else class_frequencies(samples, network.config.edges)
+    training = {**training, **(pixels.training if pixels else {})}
     common: dict[str, Any] = {
         "version": version,
         "architecture": network.config.to_dict(),
@@ -178,19 +208,19 @@ def publish(
         "limits": limits(training),
         "event_frequency": 1.0 - prior[0],
         "prior": tuple(prior),
+        "threshold": pixels.threshold if pixels else 0.5,
         "training": {**training, "credits": [*CREDITS, *_references(training)]},
     }
     heard = {n: _heard(s.tb) for n, s in samples.items()}
     shown = {n: dataclasses.replace(s, tb=s.tb[..., heard[n]]) for n, s in samples.items()}
     known = {n: list(itertools.compress(channels[n], mask)) for n, mask in heard.items()}
-    usual = detectors(shown, known, {n: tb[:, heard[n]] for n, tb in (seen or {}).items()})
-    cards = []
-    if not drain:
-        ranges = valid_ranges(shown, known)
-        cards.append(_constellation_card(common | {"ranges": ranges, "detector": usual}))
+    usual = outlier_tests(shown, known, {n: tb[:, heard[n]] for n, tb in (seen or {}).items()})
+    ranges = valid_ranges(shown, known)
+    cards = [_constellation_card(common | {"ranges": ranges, "outliers": usual})]
     for name, shard in shown.items():
-        own = {"ranges": valid_ranges({name: shard}, known), "detector": {name: usual[name]}}
-        cards.append(_sensor_card(name, channels[name], drain, common | own))
+        own = {"ranges": valid_ranges({name: shard}, known), "outliers": {name: usual[name]}}
+        cards.append(_sensor_card(name, channels[name], common | own))
+    cards += _drain_cards(shown, known, common)
     every = {"simulated": scores, "real": real(Model(cards[0], network)) if real else {}}
     out = []
     for card in cards:
@@ -223,15 +253,36 @@ def _constellation_card(facts: Mapping[str, Any]) -> ModelCard:
     )
 
 
-def _sensor_card(
-    sensor: str, channels: Sequence[Channel], drain: bool, facts: Mapping[str, Any]
-) -> ModelCard:
-    kind = "drain" if drain else "unet"
-    some = f", in the set-up of DRAIN ({', '.join(c.name for c in channels)})" if drain else ""
+def _sensor_card(sensor: str, channels: Sequence[Channel], facts: Mapping[str, Any]) -> ModelCard:
     return ModelCard(
-        name=f"{sensor.lower()}-{kind}",
-        summary=f"Rain from {sensor} swaths{some}",
+        name=f"{sensor.lower()}-unet",
+        summary=f"Rain from {sensor} swaths",
         sensor=sensor,
         inputs=tuple(CardChannel.from_channel(c) for c in channels),
         **facts,
     )
+
+
+DRAIN = ("36.64V", "36.64H", "89.0V", "89.0H")
+"""Channels of GMI in DRAIN (Viltard et al. 2023, https://arxiv.org/abs/2303.01220)."""
+
+
+def _drain_cards(
+    samples: Mapping[str, Shard],
+    channels: Mapping[str, Sequence[Channel]],
+    facts: Mapping[str, Any],
+) -> list[ModelCard]:
+    """Describe the network with the channels of DRAIN, if GMI has learned with all of them."""
+    kept = [k for k, c in enumerate(channels.get("GMI", ())) if c.name in DRAIN]
+    if len(kept) < len(DRAIN):
+        return []
+    some = [channels["GMI"][k] for k in kept]
+    shard = {"GMI": dataclasses.replace(samples["GMI"], tb=samples["GMI"].tb[..., kept])}
+    own = {
+        "ranges": valid_ranges(shard, {"GMI": some}),
+        "outliers": outlier_tests(shard, {"GMI": some}),
+        "scores": {},  # those at hand are of all channels
+    }
+    card = _sensor_card("GMI", some, {**facts, **own})
+    summary = f"{card.summary}, with the channels of DRAIN ({', '.join(DRAIN)})"
+    return [dataclasses.replace(card, name="gmi-drain", summary=summary)]

@@ -1,21 +1,29 @@
-"""The training loop: resumable, and the same for the same seed."""
+"""The training loop: resumable, and the same for the same seed.
+
+A run has three stages. Lone simulated pixels teach the simulation's own branch for single pixels.
+Lone observed pixels, where there are any, teach that of the network, which else is the first one's
+copy. Then both stay as they are, and squares of either world teach what neighbours add.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from xrain.atomic import replacing
@@ -25,12 +33,22 @@ from xrain.models.store import Model
 from xrain.models.unet import ConstellationUNet, describe
 from xrain.training.archive import require_store
 from xrain.training.batches import Batch, Pixels, Source, draw_batch, draw_pixels
-from xrain.training.export import class_frequencies, publish
+from xrain.training.checkpoint import (
+    facts_of,
+    run_folder,
+    schedule,
+    under,
+    write_tensors,
+)
+from xrain.training.export import PixelFacts, class_frequencies, publish
 from xrain.training.inputs import Inputs, Report
-from xrain.training.reality import Reality, rate_loss
-from xrain.training.samples import Shard
+from xrain.training.learner import Learner, on_device
+from xrain.training.matched_pixels import Reality
+from xrain.training.metrics import Metrics
+from xrain.training.mirrored import tie_mirrored
+from xrain.training.processes import Processes
 from xrain.training.settings import Settings
-from xrain.training.verify import Judged, judged_loss, pixel_loss, verify
+from xrain.training.validation import Judged, judged_loss, verify
 
 SAVE_EVERY = 200
 """Steps between checkpoints."""
@@ -41,23 +59,19 @@ PATIENCE = 6
 AHEAD = 2
 """Batches that are drawn while one is learned from."""
 
+READERS = 4
+"""Threads that draw them where they are read from a compressed store."""
+
 LONE_BATCH = 2048
-"""Lone pixels in a step of the branch for single pixels."""
+"""Lone pixels in a step of a branch for single pixels."""
 
 REAL_BATCH = 448
 """Real matched pixels of each table in such a step."""
 
-LONE_BESIDE = 512
-"""Lone pixels beside these."""
-
-RATES = 0.5
-"""Weight of the rate's class on the condition that it rains, beside that of all classes. Most
-pixels are dry: without it the branch learns late how hard it rains."""
+SWATH_EVERY = 6
+"""Steps from one observed swath without rain to the next."""
 
 BEST = "best.safetensors"
-
-OWN = ("own_", "trunk.pixel")
-"""How the names of the parameters begin that belong to the branch for single pixels."""
 
 
 class Run:
@@ -73,25 +87,44 @@ class Run:
         ``"cpu"`` or ``"cuda"``.
     cache : Path, optional
         Where samples are kept, by default in `folder`.
+    processes : Processes, optional
+        This process among those that learn together; the first one alone writes.
+    tensorboard : bool
+        Whether to write metrics for TensorBoard, too.
     """
 
     def __init__(
-        self, folder: Path, chosen: Settings, device: str = "cpu", cache: Path | None = None
+        self,
+        folder: Path,
+        chosen: Settings,
+        device: str = "cpu",
+        cache: Path | None = None,
+        *,
+        processes: Processes | None = None,
+        tensorboard: bool = False,
     ) -> None:
+        self.processes = processes or Processes()
+        self._own = self.processes.parts(chosen.parts)
+        self._wrapped: nn.Module | None = None
         self.folder, self.settings, self.device = folder, chosen, device
         self.inputs = Inputs(chosen, cache or folder / "samples")
         self.channels = self.inputs.channels
         for path in chosen.stores:
-            require_store(path, chosen.sensors, chosen.config.stride)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._require_same_settings()
+            require_store(path, chosen.sensors)
+        with self.processes.first_alone():
+            run_folder(folder)
+            self._require_same_settings()
+        self.metrics = Metrics(folder, tensorboard) if self.processes.is_first else None
         torch.manual_seed(chosen.seed)
-        self.network = ConstellationUNet(chosen.config).to(device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network.trunk.requires_grad_(chosen.freeze != "trunk")
+        self.learner = Learner(chosen.config).to(device)
+        self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = self.learner.network
+        self.network.pixel.trunk.requires_grad_(chosen.freeze != "trunk")
+        self.network.neighbours.trunk.requires_grad_(chosen.freeze != "trunk")
+        tie_mirrored(self.network.neighbours)
         self._forget_mean()
         self._warm = False
-        learning = [p for p in self.network.parameters() if p.requires_grad]
+        learning = [p for p in self.learner.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(learning, lr=chosen.rate, weight_decay=chosen.decay)
         self.step, self.seconds = 0, 0.0
         self.best: dict[str, float] = {"step": 0, "held_out": math.inf}
@@ -102,14 +135,16 @@ class Run:
         mine = json.loads(json.dumps(asdict(self.settings)))
         if path.exists():
             theirs = json.loads(path.read_text("utf-8"))
-            changed = [k for k in mine if mine[k] != theirs.get(k)]
+            usual = json.loads(json.dumps(asdict(Settings(()))))  # of settings that came later
+            changed = [k for k in mine if mine[k] != theirs.get(k, usual[k])]
             if changed:
                 raise InputError(
                     f"{self.folder} holds a run with other settings ({', '.join(changed)}); "
                     "choose another folder or the same settings"
                 )
-        with replacing(path) as draft:
-            draft.write_text(json.dumps(mine, indent=2), "utf-8")
+        elif self.processes.is_first:
+            with replacing(path) as draft:
+                draft.write_text(json.dumps(mine, indent=2), "utf-8")
 
     @property
     def _checkpoint(self) -> Path:
@@ -117,33 +152,34 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint from which the run goes on as if it had not stopped."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        if not self.processes.is_first:
+            return
+        tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         tensors |= {f"mean.{k}": v for k, v in self.mean.items()}
         for k, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{k}.{n}": torch.as_tensor(v) for n, v in state.items()}
-        stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-        with replacing(self._checkpoint) as draft:
-            save_file(stored, draft, {"step": str(self.step), "seconds": str(self.seconds)})
+        facts = {"step": str(self.step), "seconds": str(self.seconds)}
+        write_tensors(self._checkpoint, tensors, facts)
 
     def _resume(self) -> None:
         if (self.folder / BEST).exists():
-            best = _facts(self.folder / BEST)
+            best = facts_of(self.folder / BEST)
             self.best = {"step": int(best["step"]), "held_out": float(best["held_out"])}
         if not self._checkpoint.exists():
             return
-        facts = _facts(self._checkpoint)
+        facts = facts_of(self._checkpoint)
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         tensors = load_file(self._checkpoint, device=self.device)
-        self.network.load_state_dict(_under(tensors, "network."))
-        self.mean = _under(tensors, "mean.")
+        self.learner.load_state_dict(under(tensors, "learner."))
+        self.mean = under(tensors, "mean.")
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under(tensors, "optimiser.").items():
+        for name, value in under(tensors, "optimiser.").items():
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        if self.step > self.settings.pixel_steps:
-            self._hold()
+        if self.step > self.settings.lone_steps:
+            self.learner.hold_pixels()
 
     def start_from(self, tensors: dict[str, Tensor]) -> None:
         """Begin with the weights of another network, unless the run is already under way."""
@@ -163,44 +199,58 @@ class Run:
             Seconds after which to stop at the next checkpoint.
         """
         self.inputs = inputs = replace(self.inputs, report=report)
-        learned = inputs.learned()
+        with self.processes.first_alone():
+            learned = inputs.learned()
+            inputs.held_out()
         typical = learned.typical()
         if self.step == 0 and not self._warm:
-            self._expect_climate(typical)
+            self.learner.expect_climate(class_frequencies(typical, self.settings.config.edges))
+            self._forget_mean()
         held_out, reality = inputs.held_out(), inputs.reality(typical)
         if self.step == 0 and self.settings.stores:
             self._judge(held_out, report)  # what is no better than its beginning is not kept
         begun, losses = time.monotonic(), []
         with contextlib.closing(self.batches(learned.sources())) as batches:
             while not self.complete:
-                losses.append(self.advance(next(batches), reality))
+                losses.append(self.advance([next(batches) for _ in self._own], reality))
                 if self._due:
                     self._judge(held_out, report)
                 if self.step % SAVE_EVERY == 0 or self.complete:
                     self.seconds += time.monotonic() - begun
                     begun = time.monotonic()
                     self.save()
-                    self._log({"step": self.step, "loss": float(np.mean(losses))}, report)
+                    loss = self.processes.mean(float(np.mean(losses)), self.device)
+                    rate = self.optimiser.param_groups[0]["lr"]
+                    self._log({"step": self.step, "loss": loss, "learning_rate": rate}, report)
                     losses = []
-                    if stop_after is not None and self.seconds > stop_after:
+                    seconds = self.processes.agree(self.seconds, self.device)
+                    if stop_after is not None and seconds > stop_after:
                         break
+        self.processes.wait()
         return self.complete
 
     def batches(self, sources: list[Source]) -> Generator[Batch | Pixels]:
-        """Draw batches from the present step on, each while the one before is learned from."""
+        """Draw this process's parts of batches from the present step on.
+
+        Each is drawn while the one before is learned from.
+        """
         s = self.settings
-        lone = LONE_BESIDE if s.matchups else LONE_BATCH
+        simulated = [x for x in sources if x.simulated]
+        observed = [x for x in sources if not x.simulated] or simulated
 
-        def draw(step: int) -> Batch | Pixels:
-            if step < s.pixel_steps:
-                return draw_pixels(sources, self.channels, lone, (s.seed, step))
-            return draw_batch(sources, self.channels, s.batch, (s.seed, step))
+        def draw(step: int, part: int) -> Batch | Pixels:
+            seed = self._seed(step, part)
+            if step < s.lone_steps:
+                chosen = simulated if step < s.first_steps else observed
+                return draw_pixels(chosen, self.channels, LONE_BATCH, seed)
+            return draw_batch(sources, self.channels, s.batch, seed)
 
-        with ThreadPoolExecutor(1) as reader:
+        readers = READERS if s.stream else 1
+        with ThreadPoolExecutor(readers) as reader:
             coming: deque[Future[Batch | Pixels]] = deque()
-            for step in range(self.step, s.all_steps):
-                coming.append(reader.submit(draw, step))
-                if len(coming) > AHEAD:
+            for step, part in itertools.product(range(self.step, s.all_steps), self._own):
+                coming.append(reader.submit(draw, step, part))
+                if len(coming) > AHEAD * readers:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
@@ -208,117 +258,163 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether the last step is done, or nothing has become better for long."""
-        first, last = self.settings.pixel_steps, self.settings.all_steps
+        first, last = self.settings.lone_steps, self.settings.all_steps
         judged = math.isfinite(self.best["held_out"])
         waiting = self.step - max(self.best["step"], first)
         return self.step >= last or (judged and waiting >= PATIENCE * self.settings.judge_every)
 
     @property
     def _due(self) -> bool:
-        """Whether it is time to judge: not before the branch for single pixels is done."""
+        """Whether it is time to judge: not before the branches for single pixels are done."""
         s = self.settings
-        beyond = self.step - s.pixel_steps
+        beyond = self.step - s.lone_steps
         return self.step == s.all_steps or (beyond > 0 and beyond % s.judge_every == 0)
 
     def _judge(self, held_out: list[Judged], report: Report | None) -> None:
         """Measure the running mean on held-out samples, and keep the best."""
-        loss = judged_loss(self._mean_network(), held_out)
+        loss = 0.0
+        if self.processes.is_first:
+            mean = self._mean_learner()
+            beside = None if self.settings.stores else mean.simulated
+            loss = judged_loss(mean.network, held_out, beside)
+        loss = self.processes.agree(loss, self.device)
         self._log({"step": self.step, "held_out": loss}, report)
         if loss < self.best["held_out"]:
             self.best = {"step": self.step, "held_out": loss}
-            stored = {k: v.detach().cpu().contiguous() for k, v in self.mean.items()}
-            with replacing(self.folder / BEST) as draft:
-                save_file(stored, draft, {k: repr(v) for k, v in self.best.items()})
-
-    def _expect_climate(self, samples: dict[str, Shard]) -> None:
-        """Begin with the frequencies of the classes instead of learning them first."""
-        if self.settings.config.levels:
-            return
-        prior = class_frequencies(samples, self.settings.config.edges)
-        head = self.network.trunk.pixel_head.state_dict()
-        head["weight"].mul_(0.1)
-        head["bias"].copy_(torch.tensor(prior).log())
-        self._forget_mean()
+            if self.processes.is_first:
+                facts = {k: repr(v) for k, v in self.best.items()}
+                write_tensors(self.folder / BEST, self.mean, facts)
 
     def _forget_mean(self) -> None:
-        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.mean = {k: v.detach().clone() for k, v in self.learner.state_dict().items()}
 
     def _log(self, facts: dict[str, Any], report: Report | None) -> None:
         facts |= {"of": self.settings.all_steps, "seconds": round(self.seconds)}
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(facts) + "\n")
-        if report is not None:
+        if self.metrics is not None:
+            self.metrics.write(facts)
+        if report is not None and self.processes.is_first:
             report(facts)
 
-    def advance(self, batch: Batch | Pixels, reality: Reality | None = None) -> float:
-        """Take one step, on a batch and on real pixels if there are any; return the loss."""
-        s = self.settings
-        if self.step == s.pixel_steps:
-            self._settle()
-        if isinstance(batch, Pixels):
-            done, steps, rate = self.step, s.pixel_steps, s.pixel_rate
-            with torch.random.fork_rng():  # what dropout forgets is told by the step
-                torch.manual_seed(s.seed * 1_000_000 + self.step)
-                loss = self._lone_loss(batch, reality)
-        else:
-            done, steps, rate = self.step - s.pixel_steps, s.steps, s.rate
-            loss = self._loss(batch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * _schedule(done / steps)
+    def advance(self, parts: list[Batch | Pixels], reality: Reality | None = None) -> float:
+        """Take one step, on the parts of a batch that this process has; return their loss.
+
+        Parameters
+        ----------
+        parts : list of Batch or Pixels
+            Of :meth:`batches`.
+        reality : Reality, optional
+            Real matched pixels, from which the second stage learns too.
+        """
+        self._enter_stage()
+        s, stage = self.settings, self.settings.stage(self.step)
+        if self._wrapped is None:
+            self._wrapped = self.processes.spread(self.learner)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        seen: list[Tensor] = []
+        total = 0.0
+        for part, batch in zip(self._own, parts, strict=True):
+            last = part == self._own[-1]
+            with nullcontext() if last else self.processes.apart(self._wrapped):
+                loss = self._wrapped(partial(self._part_loss, batch, part, reality, seen))
+                (loss / len(parts)).backward()
+            total += float(loss.detach()) / len(parts)
+        if seen:
+            self.learner.law.note(self.processes.sum(torch.stack(seen).sum(0)))
+        done = self.step - stage.start
+        for group in self.optimiser.param_groups:
+            group["lr"] = stage.rate * schedule(done / stage.steps)
+        nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        memory = min(s.average, (done + 1) / (done + 11.0))
-        with torch.no_grad():
-            for key, value in self.network.state_dict().items():
-                self.mean[key].lerp_(value, 1.0 - memory)
-        return float(loss.detach())
+        self._follow(min(s.average, (done + 1) / (done + 11.0)))
+        return total
 
-    def _settle(self) -> None:
-        """Fix the branch for single pixels at its running mean."""
-        self.network.load_state_dict(self.mean)
-        self._hold()
+    def _seed(self, step: int, part: int) -> tuple[int, ...]:
+        """Seed of a part of a batch; without parts that of the step."""
+        return (self.settings.seed, step, 1000 + part) if part else (self.settings.seed, step)
 
-    def _hold(self) -> None:
-        """Let the branch for single pixels neither learn nor forget."""
-        self.network.eval()
-        for name, parameter in self.network.named_parameters():
-            if name.startswith(OWN):
-                parameter.requires_grad_(False)
-
-    def _lone_loss(self, batch: Pixels, reality: Reality | None) -> Tensor:
-        """Loss of lone pixels, and of real ones if there are any."""
+    def _part_loss(
+        self, batch: Batch | Pixels, part: int, reality: Reality | None, seen: list[Tensor]
+    ) -> Tensor:
+        """Loss of a part of a batch, and what else is learned from beside it."""
         s = self.settings
-        channels = describe(self.channels[batch.sensor]).to(self.device)
-        output = self.network.alone(batch.planes.to(self.device), channels).float()
-        rain, weight = batch.rain.to(self.device), batch.weight.to(self.device)
-        loss = (pixel_loss(output, rain, s.config) * weight).sum()
-        if not s.config.levels:
-            wet = np.where(batch.rain.numpy() >= s.config.edges[0], batch.rain.numpy(), np.nan)
-            loss = loss + RATES * rate_loss(output, wet, s.config.edges)
-        if reality is None:
-            return loss
-        return s.beside * loss + reality.loss(self.network, REAL_BATCH, (s.seed, self.step, 1))
+        description = describe(self.channels[batch.sensor]).to(self.device)
+        if isinstance(batch, Pixels):
+            with torch.random.fork_rng():  # what dropout forgets is told by the step
+                torch.manual_seed(s.seed * 1_000_000 + self.step + part * 1_000_000_000)
+                batch = on_device(batch, self.device)
+                return self._lone_loss(batch, description, reality, part)
+        kind = self.device.partition(":")[0]
+        with torch.autocast(kind, torch.bfloat16, enabled=self._is_coarse):
+            several = seen if s.parts > 1 else None
+            loss = self.learner.square_loss(
+                on_device(batch, self.device), description, s.law, several
+            )
+            return loss + s.parts * self._swath_loss() if part == 0 else loss
 
-    def _loss(self, batch: Batch) -> Tensor:
-        channels = describe(self.channels[batch.sensor]).to(self.device)
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            output = self.network(batch.planes.to(self.device), channels)
-        rain, weight = batch.rain.to(self.device), batch.weight.to(self.device)
-        return (pixel_loss(output.float(), rain, self.settings.config) * weight).sum()
+    @property
+    def _is_coarse(self) -> bool:
+        """Whether the branch for neighbours is computed in bfloat16."""
+        chosen = self.settings.precision
+        return chosen == "bfloat16" or (chosen == "auto" and self.device.startswith("cuda"))
+
+    def _swath_loss(self) -> Tensor | float:
+        """Loss of a piece of an observed swath without rain, every few steps."""
+        swaths = self.inputs.swaths
+        if self.step % SWATH_EVERY or not swaths:
+            return 0.0
+        swath = swaths[self.step // SWATH_EVERY % len(swaths)]
+        planes = swath.draw((self.settings.seed, self.step, 2)).to(self.device)
+        loss = self.learner.swath_loss(planes, describe(swath.channels).to(self.device))
+        return self.settings.swath_law * loss
+
+    def _enter_stage(self) -> None:
+        """Do what is due where a stage begins: fix what the one before has taught."""
+        s = self.settings
+        if self.step in (s.first_steps, s.lone_steps):
+            self.learner.load_state_dict(self.mean)
+        if self.step == s.first_steps and not self._warm and s.first_steps:
+            self.learner.adopt()
+            self._forget_mean()
+        if self.step == s.lone_steps:
+            self.learner.hold_pixels()
+        if self.step in (s.first_steps, s.lone_steps):
+            self._wrapped = None  # other parameters learn from here on
+
+    def _follow(self, memory: float) -> None:
+        """Let the running mean follow the weights; numbers that are counted are copied."""
+        with torch.no_grad():
+            for key, value in self.learner.state_dict().items():
+                if value.is_floating_point():
+                    self.mean[key].lerp_(value, 1.0 - memory)
+                else:
+                    self.mean[key].copy_(value)
+
+    def _lone_loss(
+        self, batch: Pixels, description: Tensor, reality: Reality | None, part: int
+    ) -> Tensor:
+        """Loss of lone pixels, in the second stage beside matched ones if there are any."""
+        first = self.step < self.settings.first_steps
+        branch = self.learner.branch(first)
+        loss = self.learner.lone_loss(branch, batch, description)
+        if first or reality is None:
+            return loss
+        drawn = *self._seed(self.step, part), 1
+        return self.settings.beside * loss + reality.loss(branch, REAL_BATCH, drawn)
 
     def result(self) -> ConstellationUNet:
         """Return the network with the running mean of its weights that was judged best."""
-        path = self.folder / BEST
-        return self._mean_network(load_file(path) if path.exists() else self.mean)
+        return self._result().network.eval().requires_grad_(False)
 
-    def _mean_network(self, mean: dict[str, Tensor] | None = None) -> ConstellationUNet:
-        network = ConstellationUNet(self.settings.config)
+    def _result(self) -> Learner:
+        path = self.folder / BEST
+        return self._mean_learner(load_file(path) if path.exists() else self.mean)
+
+    def _mean_learner(self, mean: dict[str, Tensor] | None = None) -> Learner:
+        learner = Learner(self.settings.config)
         tensors = self.mean if mean is None else mean
-        network.load_state_dict({k: v.cpu() for k, v in tensors.items()})
-        return network.eval().requires_grad_(False)
+        learner.load_state_dict({k: v.cpu() for k, v in tensors.items()})
+        return learner.eval().requires_grad_(False)
 
     def publish(
         self,
@@ -326,6 +422,7 @@ class Run:
         *,
         before: str | None = None,
         real: Callable[[Model], dict[str, Any]] | None = None,
+        pixels: PixelFacts | None = None,
     ) -> list[ModelCard]:
         """Write the result as models, below the run's folder, with scores of held-out swaths.
 
@@ -337,6 +434,8 @@ class Run:
             What was learned before this run, if it did not begin from nothing.
         real : callable, optional
             Gives the finished model's scores on real data by sensor, for the cards.
+        pixels : PixelFacts, optional
+            Of a single-pixel branch with which the run began and that it kept.
         """
         s = self.settings
         learned = self.inputs.learned()
@@ -346,10 +445,13 @@ class Run:
             "matchups": [Path(p).name for p in s.matchups],
             "rain": [Path(p).name for p in s.rain],
             "sensors": list(typical),
-            "pixel_steps": s.pixel_steps,
+            "simulated_steps": s.first_steps,
+            "pixel_steps": s.lone_steps - s.first_steps,
             "steps": s.steps,
             "seconds": round(self.seconds),
             "device": self.device,
+            "parts": s.parts,
+            "precision": "bfloat16" if self._is_coarse else "float32",
             "seed": self.settings.seed,
             "parameters": sum(p.numel() for p in self.network.parameters()),
         }
@@ -370,29 +472,11 @@ class Run:
             scores=self.scores(),
             real=real,
             seen=self.inputs.matched(),
+            pixels=pixels,
         )
 
     def scores(self) -> dict[str, Any]:
         """Judge the result on held-out simulated swaths, by sensor, if it learned from any."""
         samples = self.inputs.simulated(self.settings.judging_plan)
-        return verify(self.result(), samples, self.channels)
-
-
-def _facts(path: Path) -> dict[str, str]:
-    """Read what a file of tensors says of itself."""
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        found: dict[str, str] = file.metadata()
-    return found
-
-
-def _schedule(share: float) -> float:
-    """Learning rate as a share of its peak: a short rise, then half a cosine."""
-    if share < 0.05:
-        return share / 0.05 + 1e-3
-    return 0.5 * (1 + math.cos(math.pi * (share - 0.05) / 0.95)) + 1e-3
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        result = self._result()
+        return verify(result.network, samples, self.channels, result.simulated)

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xrain.collocation.store import read_attrs
 from xrain.sensors import Channel
 from xrain.training.align import Alignment, align_samples
 from xrain.training.archive import Archive, open_archive
 from xrain.training.batches import Source, simulated_sources
 from xrain.training.export import class_frequencies, describe_data
-from xrain.training.reality import Reality, read_real
+from xrain.training.matched_pixels import Reality, read_real
 from xrain.training.samples import Plan, Shard, load_samples, make_samples
 from xrain.training.settings import Settings
-from xrain.training.store import read_facts
-from xrain.training.verify import Judged
+from xrain.training.unlabelled import Unlabelled, read_unlabelled
+from xrain.training.validation import Judged
 
 JUDGED = 256
 """Patches of a store by which a run is judged at most, spread over the validation days."""
@@ -74,12 +75,24 @@ class Inputs:
         samples = self._made(*self.settings.training_plans)
         return align_samples(samples, names, self.settings.align)
 
+    @functools.cached_property
+    def swaths(self) -> list[Unlabelled]:
+        """Observed swaths without rain."""
+        return [read_unlabelled(path) for path in self.settings.swaths]
+
     def archives(self, split: str) -> list[Archive]:
         """Open the stores, patches of one purpose."""
         names = {s: [c.name for c in channels] for s, channels in self.channels.items()}
         cache = self.cache / "stores"
         return [
-            open_archive(path, split, cache, names[read_facts(path)["sensor"]], self._progress)
+            open_archive(
+                path,
+                split,
+                cache,
+                names[read_attrs(path)["sensor"]],
+                self._progress,
+                stream=self.settings.stream,
+            )
             for path in self.settings.stores
         ]
 
@@ -104,8 +117,7 @@ class Inputs:
         if s.folds > 1:
             tables = [t.split(s.fold, s.folds)[0] for t in tables]
         prior = 1.0 - class_frequencies(samples, s.config.edges)[0]
-        amount = float(np.mean([np.nanmean(shard.rain) for shard in samples.values()]))
-        return Reality(tuple(tables), s.config.edges, prior, amount, s.real, s.detection)
+        return Reality(tuple(tables), s.config.edges, prior, s.real, s.detection)
 
     def matched(self) -> dict[str, npt.NDArray[np.float32]]:
         """Brightness temperatures of the matched pixels by the instrument of their channels."""

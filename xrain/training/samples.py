@@ -6,12 +6,11 @@ interrupted run goes on where it stopped and two runs with one seed are the same
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import multiprocessing
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xrain.atomic import replacing
+from xrain.retrieval.engine import share_cores
 from xrain.sensors import Channel, get_sensor
+from xrain.workers import Workers, run_tasks
 
 if TYPE_CHECKING:
     from xrain.simulate.patches import RainSource
@@ -108,6 +109,7 @@ def make_samples(
     folder: Path,
     *plans: Plan,
     workers: int | None = None,
+    client: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Make every shard of some plans that is not there yet.
@@ -120,6 +122,9 @@ def make_samples(
         What to make.
     workers : int, optional
         Processes; by default one per core.
+    client : distributed.Client, optional
+        A cluster that makes them in place of processes; its workers must see the folder, and the
+        files of radar composites.
     progress : callable, optional
         Called with the number of shards that are done and of all.
     """
@@ -132,28 +137,28 @@ def make_samples(
         progress(done, len(wanted))
     if not missing:
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count(), context, _one_thread) as pool:
-        jobs = [pool.submit(_make_shard, folder, *job) for job in missing]
-        for job in as_completed(jobs):
-            job.result()
-            done += 1
-            if progress is not None:
-                progress(done, len(wanted))
+    count = min(workers or os.cpu_count() or 1, len(missing))
+    team = Workers(count, client=client, prepare=functools.partial(share_cores, count))
+    tasks = [(Path(os.path.abspath(folder)), _at_home(plan), s, k) for plan, s, k in missing]
+    for made in run_tasks(_make_shard, tasks, team):
+        made.value()
+        done += 1
+        if progress is not None:
+            progress(done, len(wanted))
 
 
-def _one_thread() -> None:
-    import torch
+def _at_home(plan: Plan) -> Plan:
+    """Name files in a way that holds in every process."""
+    return dataclasses.replace(plan, radar=tuple(map(os.path.abspath, plan.radar)))
 
-    torch.set_num_threads(1)
 
-
-def _make_shard(folder: Path, plan: Plan, name: str, number: int) -> None:
+def _make_shard(task: tuple[Path, Plan, str, int]) -> None:
     from xrain.simulate.forward import ForwardModel
     from xrain.simulate.parameters import default_parameters
     from xrain.simulate.patches import patch_at
     from xrain.simulate.perturb import perturbed
 
+    folder, plan, name, number = task
     sensor, rain = get_sensor(name), _rain_source(plan.radar)
     patches = []
     for k in range(number * plan.per_shard, (number + 1) * plan.per_shard):

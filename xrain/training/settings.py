@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from xrain.errors import InputError
@@ -17,6 +19,15 @@ RADAR_SHARE = 0.5
 OTHER_RAIN, JUDGING = 1_000_000, 900_000
 """Added to the seed: for every file of radar composites, and for the samples to judge by. No
 multiple of the one is the other, however many files there are."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of steps in which the learning rate rises to a peak and falls once."""
+
+    start: int
+    steps: int
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -35,14 +46,27 @@ class Settings:
         Patches in one shard.
     size : int
         Scans and pixels of a patch.
+    simulated_steps : int
+        Steps, the first ones, in which lone simulated pixels teach the simulation's own branch for
+        single pixels.
     pixel_steps : int
-        Steps, the first ones, in which the branch for single pixels learns from lone pixels. The
-        longer it learns from simulation alone, the more it trusts the simulator.
+        Steps thereafter, if anything real is given, in which its lone pixels teach the network's.
     steps, batch : int
         Steps thereafter, and patches in each: the branch for neighbours learns to change the
-        results of the first, which is left as it is.
+        results of these two, which are left as they are.
+    parts : int
+        Parts of a batch, each drawn as one of `batch` patches; processes share them out.
+    precision : str
+        Arithmetic of the branch for neighbours: ``"float32"``, ``"bfloat16"``, or ``"auto"``:
+        bfloat16 on a GPU.
     pixel_rate, rate : float
         Highest learning rates; both rise over the first twentieth and fall as a cosine.
+    law : float
+        Weight of the law of total expectation.
+    swaths : tuple of str
+        Observed swaths without rain, on which that law is held too.
+    swath_law : float
+        Its weight there.
     decay : float
         Weight decay.
     average : float
@@ -67,6 +91,8 @@ class Settings:
         Weight of the other lone pixels where there are real ones.
     stores : tuple of str
         Stores of collocated patches to learn from; their validation days judge the run.
+    stream : bool
+        Whether patches of stores are read from them as they are drawn, not unpacked first.
     simulated : float
         Share of the batches that are simulated where there are stores; without them all are.
     freeze : str
@@ -83,11 +109,16 @@ class Settings:
     held_out: int = 2
     per_shard: int = 16
     size: int = 64
+    simulated_steps: int = 4000
     pixel_steps: int = 3000
-    steps: int = 6000
-    batch: int = 8
-    pixel_rate: float = 5e-3
+    steps: int = 12000
+    batch: int = 4
+    parts: int = 1
+    precision: str = "auto"
+    pixel_rate: float = 4e-3
     rate: float = 3e-3
+    law: float = 0.5
+    swath_law: float = 2.0
     decay: float = 0.01
     average: float = 0.998
     seed: int = 1
@@ -102,15 +133,35 @@ class Settings:
     detection: float = 0.15
     beside: float = 0.3
     stores: tuple[str, ...] = ()
+    stream: bool = False
     simulated: float = 0.3
     freeze: str = ""
     judge_every: int = 1000
     align: tuple[str, ...] = ()
+    swaths: tuple[str, ...] = ()
+
+    @property
+    def first_steps(self) -> int:
+        """Steps of the simulation's own branch for single pixels."""
+        return self.simulated_steps if self.simulated_share else 0
+
+    @property
+    def lone_steps(self) -> int:
+        """Steps of both branches for single pixels."""
+        real = self.stores or self.matchups
+        return self.first_steps + (self.pixel_steps if real else 0)
 
     @property
     def all_steps(self) -> int:
-        """Steps of both branches."""
-        return self.pixel_steps + self.steps
+        """Steps of all branches."""
+        return self.lone_steps + self.steps
+
+    def stage(self, step: int) -> Stage:
+        """Tell the stage that a step belongs to."""
+        bounds = 0, self.first_steps, self.lone_steps, self.all_steps
+        rates = self.pixel_rate, self.pixel_rate, self.rate
+        k = sum(step >= b for b in bounds[1:-1])
+        return Stage(bounds[k], bounds[k + 1] - bounds[k], rates[k])
 
     @property
     def simulated_share(self) -> float:
@@ -139,15 +190,13 @@ class Settings:
         return Plan(self.sensors, *parts, self.radar)
 
 
-DRAIN_LEVELS = tuple(round(k / 100, 2) for k in range(1, 100))
-"""Quantiles that DRAIN gives (Viltard et al. 2023, arXiv 2303.01220)."""
-
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "shards": 1,
         "held_out": 1,
         "per_shard": 4,
         "size": 32,
+        "simulated_steps": 20,
         "pixel_steps": 20,
         "steps": 20,
         "batch": 4,
@@ -169,20 +218,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rate": 1e-3,
         "judge_every": 250,
     },
-    "drain": {
-        "sensors": ("GMI",),
-        "config": UNetConfig((16, 32, 64, 128), levels=DRAIN_LEVELS),
-        "channels": ("36.64V", "36.64H", "89.0V", "89.0H"),
-        "shards": 20,
-        "held_out": 2,
-        "pixel_steps": 2500,
-        "pixel_rate": 3e-3,
-        "steps": 4000,
-        "batch": 4,
-        "beside": 0.5,
-    },
     "gpu": {
-        "config": UNetConfig(widths=(48, 96, 160, 256), blocks=2, hidden=96),
+        "config": UNetConfig(width=64, dilations=(1, 2, 4, 8, 1, 2, 4, 8, 2, 1), hidden=96),
         "shards": 200,
         "held_out": 4,
         "size": 128,
@@ -191,7 +228,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Settings by name: a smoke test, two cores within an hour, real pixels mixed in, stores of an
-archive, the published DRAIN (four channels of GMI, 99 quantiles), and one GPU in slices."""
+archive, and one GPU in slices."""
 
 
 def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:
@@ -206,3 +243,32 @@ def settings(preset: str, sensors: tuple[str, ...], **changes: Any) -> Settings:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
     names = tuple(get_sensor(s).name for s in sensors)
     return replace(Settings(**{"sensors": names, **PRESETS[preset]}), **changes)
+
+
+def read_settings(path: Path) -> Settings:
+    """Read the settings that a run has kept.
+
+    Parameters
+    ----------
+    path : Path
+        ``settings.json`` in its folder.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    InputError
+        If there is none, or one of another version of xrain.
+    """
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        config = UNetConfig(**_with_tuples(values.pop("config")))
+        return Settings(config=config, **_with_tuples(values))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path.parent} holds no run that can be resumed: {error}") from error
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

@@ -25,18 +25,14 @@ from xrain.conventions import (
     match_channels,
 )
 from xrain.errors import InputError
+from xrain.geo.land import land_fraction
 from xrain.io.matchups import PHASE
-from xrain.land import land_fraction
 from xrain.models.bayes import SURFACES, air_mass, surface_classes
-from xrain.models.trunk import UNetConfig
+from xrain.models.rain_classes import EDGES
 from xrain.sensors import Sensor
 from xrain.training.samples import Shard
 
-__all__ = ["EDGES", "Vectors", "is_cross_track", "lay_out", "patch_vectors", "rain_classes",
-           "table_vectors"]  # fmt: skip
-
-EDGES = UNetConfig().edges
-"""Bounds of the rain classes in mm/h, those of the networks."""
+__all__ = ["Vectors", "is_cross_track", "lay_out", "patch_vectors", "table_vectors"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,9 @@ class Vectors:
         Scene or day; rows of one group do not count as independent.
     population : ndarray, shape (row, 2)
         Pixels that the row stands for in detection and in the estimate of the rate.
+    kind : ndarray of int, shape (row,)
+        Where the row comes from; rows of several kinds are not put into one cluster, and errors
+        are not fitted to those of a negative kind.
     """
 
     vectors: NDArray[np.float32]
@@ -62,6 +61,7 @@ class Vectors:
     surface: NDArray[np.int8]
     group: NDArray[np.int64]
     population: NDArray[np.float32]
+    kind: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.rate)
@@ -80,11 +80,6 @@ class Vectors:
     def wet(self) -> NDArray[np.bool_]:
         """Where it rains, shape (row,)."""
         return np.asarray(self.rate > 0)
-
-
-def rain_classes(rate: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Class of each rate, 0 if dry."""
-    return np.asarray(np.searchsorted(np.array(EDGES[:-1], np.float32), rate, side="right"))
 
 
 def is_cross_track(sensor: Sensor) -> bool:
@@ -132,6 +127,7 @@ def lay_out(
         surface.astype(np.int8),
         np.asarray(group, np.int64),
         np.asarray(population, np.float32),
+        np.zeros(len(rate), np.int8),
     )
     whole = np.isfinite(out.vectors).all(axis=1) & np.isfinite(out.rate)
     return out.pick(whole & (surface < len(SURFACES)))
