@@ -16,6 +16,7 @@ CHANNEL: Final = "channel"
 SWATH: Final = "swath"
 SAMPLE: Final = "sample"
 BAND: Final = "band"
+LAYER: Final = "layer"
 QUANTILE: Final = "quantile"
 
 TB: Final = "tb"
@@ -31,6 +32,16 @@ PROBABILITY_OF_PRECIP: Final = "probability_of_precip"
 PRECIP_FLAG: Final = "precip_flag"
 RETRIEVAL_QUALITY: Final = "retrieval_quality"
 
+PRECIP_PHASE: Final = "precip_phase"
+PROBABILITY_OF_SNOW: Final = "probability_of_snow"
+SNOWFALL_RATE: Final = "snowfall_rate"
+
+AIR_TEMPERATURE: Final = "air_temperature_2m"
+WATER_VAPOR: Final = "total_column_water_vapor"
+SKIN_TEMPERATURE: Final = "skin_temperature"
+ANCILLARY: Final = (AIR_TEMPERATURE, WATER_VAPOR, SKIN_TEMPERATURE)
+"""Fields of a model or reanalysis that sharpen the phase, in the order of its network's inputs."""
+
 REFERENCE_PRECIP: Final = "reference_precip"
 REFERENCE_PROBABILITY: Final = "reference_probability"
 REFERENCE_FRACTION: Final = "reference_fraction"
@@ -38,8 +49,23 @@ REFERENCE_COUNT: Final = "reference_count"
 REFERENCE_DISTANCE: Final = "reference_distance"
 REFERENCE_LAG: Final = "reference_time_difference"
 
+COVERED: Final = 0.9
+"""Share of a footprint that must be observed for its mean rain to count as known."""
+
+EVENT_RATE: Final = 0.1
+"""Rate in mm/h from which on a pixel counts as precipitating, in products and in scores alike."""
+
+CERTAIN_RATE: Final = 1.0
+"""Mean rate in mm/h from which on precipitation is reported whatever its probability, so that a
+high rate never stands beside a flag that denies it."""
+
 QUALITY_FILL: Final = -99
 PRECIP_FLAG_FILL: Final = -1
+PRECIP_PHASE_FILL: Final = -1
+
+PHASES: Final[dict[str, int]] = {"solid": 0, "mixed": 1, "liquid": 2, "no_precipitation": 3}
+"""Values of ``precip_phase``; a retrieval gives no mixed phase, some references no value without
+precipitation."""
 
 QUALITY_FLAGS: Final[dict[str, int]] = {
     "missing_channel": 1,
@@ -103,7 +129,7 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
     },
     QUANTILE: {"long_name": "cumulative probability", "units": "1"},
     PROBABILITY_OF_PRECIP: {
-        "long_name": "probability of precipitation",
+        "long_name": "probability of precipitation of at least 0.1 mm h-1",
         "units": "1",
         "valid_min": 0.0,
         "valid_max": 1.0,
@@ -174,15 +200,103 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
         "long_name": "ice water path",
         "units": "kg m-2",
     },
+    "rain_water_content": {
+        "standard_name": "mass_concentration_of_rain_water_in_air",
+        "long_name": "rain water content",
+        "units": "g m-3",
+    },
+    "cloud_water_content": {
+        "standard_name": "mass_concentration_of_cloud_liquid_water_in_air",
+        "long_name": "cloud liquid water content",
+        "units": "g m-3",
+    },
+    "ice_water_content": {"long_name": "content of frozen water", "units": "g m-3"},
+    "latent_heating": {"long_name": "latent heating rate", "units": "K h-1"},
+    "layer_top": {
+        "long_name": "height of the top of a layer above the surface",
+        "units": "km",
+        "positive": "up",
+    },
+    "total_column_water_vapor": {
+        "standard_name": "atmosphere_mass_content_of_water_vapor",
+        "long_name": "total column water vapour",
+        "units": "kg m-2",
+    },
+    "air_temperature_2m": {
+        "standard_name": "air_temperature",
+        "long_name": "air temperature at 2 m",
+        "units": "K",
+    },
+    "wind_speed_10m": {
+        "standard_name": "wind_speed",
+        "long_name": "wind speed at 10 m",
+        "units": "m s-1",
+    },
+    "orographic_wind": {"long_name": "orographic wind as the product has it"},
+    "moisture_convergence": {"long_name": "moisture convergence as the product has it"},
+    "convective_fraction": {"long_name": "convective fraction as the product has it"},
+    "leaf_area_index": {"standard_name": "leaf_area_index", "long_name": "leaf area index"},
+    "snow_depth": {
+        "standard_name": "surface_snow_thickness",
+        "long_name": "depth of snow on the ground",
+        "units": "m",
+    },
+    "land_fraction": {
+        "standard_name": "land_area_fraction",
+        "long_name": "share of land",
+        "units": "1",
+    },
+    "sea_ice_fraction": {
+        "standard_name": "sea_ice_area_fraction",
+        "long_name": "share of sea ice",
+        "units": "1",
+    },
+    "surface_altitude": {
+        "standard_name": "surface_altitude",
+        "long_name": "height of the surface",
+        "units": "m",
+    },
+    "mountain_index": {"long_name": "mountain index as the product has it; negative is missing"},
+    "snow_flag": {"long_name": "snow flag as the product has it; negative is missing"},
+    "l1c_quality": {
+        "long_name": "quality of the brightness temperatures as the product has it; "
+        "negative is missing or bad",
+    },
     "precip_type": {
         "long_name": "type of the precipitation; -1 is unknown",
         "flag_values": [0, 1, 2, 3],
         "flag_meanings": "no_precipitation stratiform convective other",
     },
-    "precip_phase": {
-        "long_name": "phase of the precipitation near the surface; -1 is unknown or none",
-        "flag_values": [0, 1, 2],
-        "flag_meanings": "solid mixed liquid",
+    PRECIP_PHASE: {
+        "long_name": "phase of the precipitation near the surface; -1 is unknown",
+        "flag_values": list(PHASES.values()),
+        "flag_meanings": " ".join(PHASES),
+    },
+    PROBABILITY_OF_SNOW: {
+        "long_name": "probability that precipitation, if there is any, is snow",
+        "units": "1",
+        "valid_min": 0.0,
+        "valid_max": 1.0,
+    },
+    SNOWFALL_RATE: {
+        "standard_name": "lwe_snowfall_rate",
+        "long_name": "mean snowfall rate on the condition that it snows, liquid equivalent",
+        "units": "mm h-1",
+    },
+    AIR_TEMPERATURE: {
+        "standard_name": "air_temperature",
+        "long_name": "air temperature at 2 m",
+        "units": "K",
+    },
+    WATER_VAPOR: {
+        "standard_name": "atmosphere_mass_content_of_water_vapor",
+        "long_name": "total column water vapour",
+        "units": "kg m-2",
+    },
+    SKIN_TEMPERATURE: {
+        "standard_name": "surface_temperature",
+        "long_name": "skin temperature",
+        "units": "K",
     },
     "surface_type": {"long_name": "surface type as the product has it; negative is missing"},
     "pixel_status": {"long_name": "status of the retrieval as the product has it"},
@@ -310,7 +424,8 @@ def _candidates(names: Sequence[str], wanted: Sequence[str]) -> list[tuple[float
                 cost = _distance(this, target)
                 if cost is not None:
                     pairs.append((cost, i, j))
-    return sorted(pairs)
+    # of names that fit equally well the first in the alphabet: their order must not matter
+    return sorted(pairs, key=lambda pair: (pair[0], names[pair[1]], pair[2]))
 
 
 def match_channels(names: Sequence[str], wanted: Sequence[str]) -> list[int | None]:

@@ -27,6 +27,10 @@ class InputError(XrainError):
     """A dataset or an argument that a function cannot work with."""
 
 
+class MissingPackageError(XrainError, ImportError):
+    """An optional dependency that is not installed."""
+
+
 class NoOverlapError(InputError):
     """Two datasets that have no place and time in common."""
 
@@ -41,3 +45,7 @@ class FetchError(ModelError):
 
 class OutputError(XrainError):
     """A result that cannot be written: no right to write, a full disk."""
+
+
+class WorkerError(XrainError):
+    """Work that was lost with the processes or the cluster that did it."""

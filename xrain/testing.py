@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xrain.conventions import ATTRIBUTES
 from xrain.errors import InputError
-from xrain.io.write import L1CGroup, write_l1c
+from xrain.io.write_l1c import L1CGroup, write_l1c
 from xrain.sensors import Channel, Sensor, SwathGroup, get_sensor, list_sensors
 from xrain.simulate.orbit import (
     Orbit,
@@ -209,8 +209,10 @@ def tiny_model(
 
     sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
     channels = sensor.channels if sensor is not None else ()
-    widths, pixel = ((2, 3), 2) if seed is None else ((4, 6, 8), 6)
-    config = UNetConfig(widths, 1, _TINY_EDGES, hidden=4, pixel=pixel, pixel_blocks=1)
+    width, pixel = (2, 2) if seed is None else (6, 6)
+    config = UNetConfig(
+        width, (1, 2), _TINY_EDGES, hidden=4, pixel=pixel, pixel_hidden=4, pixel_blocks=1
+    )
     every = [c.name for name in list_sensors() for c in get_sensor(name).channels]
     card = ModelCard(
         name="tiny",
@@ -251,7 +253,7 @@ def tiny_rate(tb: NDArray[np.floating]) -> Array:
 
 
 def _known_network(config: UNetConfig) -> ConstellationUNet:
-    """Network without context: its two features are the positive and the negative part of z."""
+    """Network without context: its two features are z and −z, whose SiLUs differ by z."""
     import torch
 
     from xrain.models.unet import ACCENT, ConstellationUNet
@@ -261,9 +263,10 @@ def _known_network(config: UNetConfig) -> ConstellationUNet:
     for tensor in weights.values():
         tensor.zero_()
     halves = torch.tensor([1.0, -1.0])
-    own = weights["own_maker.4.bias"].view(2, config.pixel)
+    own = weights["pixel.maker.4.bias"].view(2, config.pixel)
     own[0] = halves * math.sqrt(13) / ACCENT
-    weights["trunk.pixel_head.weight"][2] = halves
+    weights["pixel.trunk.blocks.0.second.bias"].fill_(1.0)  # above nought, so that ReLU passes all
+    weights["pixel.trunk.head.weight"][2] = halves
     return network
 
 
@@ -277,7 +280,7 @@ def _random_network(config: UNetConfig, seed: int) -> ConstellationUNet:
         torch.manual_seed(seed)
         network = ConstellationUNet(config).eval().requires_grad_(False)
         for name, tensor in network.named_parameters():
-            if name.startswith("trunk") and tensor.ndim > 1:
+            if ".trunk." in name and tensor.ndim > 1:
                 torch.nn.init.kaiming_normal_(tensor)
     return network
 

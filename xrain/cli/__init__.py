@@ -1,12 +1,13 @@
 """The command ``xrain``: parsing, progress and exit codes; the work is done elsewhere.
 
-Exit status: 0 all done; 1 an error in xrain itself; 2 something given cannot be used, told in
-one message.
+Exit status: 0 success; 1 an unexpected error in xrain; 2 an input or option that cannot be used,
+explained in one message.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import typer
@@ -14,10 +15,12 @@ import typer.core
 
 from xrain.cli.collocation import collocate
 from xrain.cli.compare import compare
-from xrain.cli.console import say_error
-from xrain.cli.granules import animate, info, plot, retrieve
+from xrain.cli.console import echo, say_error
+from xrain.cli.granules import animate, info, plot
 from xrain.cli.grid import grid
 from xrain.cli.models import app as models
+from xrain.cli.points import extract
+from xrain.cli.retrieval import retrieve, watch
 from xrain.cli.score import score
 from xrain.cli.simulation import demo, simulate, validate_simulator
 from xrain.cli.training import train
@@ -50,14 +53,14 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"xrain {version('xrain')}")
+        echo(f"xrain {version('xrain')}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+        False, "--version", "-V", callback=_show_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
     os.environ.setdefault("MPLBACKEND", "agg")  # pictures go to files: no screen is needed
@@ -65,9 +68,11 @@ def _options(
 
 app.command()(info)
 app.command()(retrieve)
+app.command()(watch)
 app.command()(plot)
 app.command()(animate)
 app.command()(grid)
+app.command()(extract)
 app.add_typer(models, name="models")
 app.command()(demo)
 app.command()(score)
@@ -79,5 +84,19 @@ app.command("validate-simulator")(validate_simulator)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    A request to end (SIGTERM, SIGHUP), which batch systems send, ends it as Ctrl-C does: what is
+    half written is deleted. The exit status is then 128 and the signal's number.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
     app()
+
+
+def _end(number: int, frame: object) -> None:
+    """Leave by way of every ``finally``; a second signal ends the process at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""The command that makes training data of an archive."""
+"""The command that collocates an archive into training data."""
 
 from __future__ import annotations
 
@@ -9,62 +9,74 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xrain.cli.console import progress, say
-from xrain.cli.granules import tell_failure
-from xrain.errors import InputError, XrainError
+from xrain.cli.cluster import Scheduler, cluster
+from xrain.cli.console import echo, progress, say
+from xrain.cli.follow import exit_status, tell_failure
+from xrain.errors import InputError
 
 if TYPE_CHECKING:
-    from xrain.training.store import Piece
+    from xrain.collocation.store import GranuleGroup
 
 __all__ = ["collocate", "find_files"]
 
-_PERIOD = "a year, a month, a day, or first/last; may be repeated"
+_PERIOD = "a year, a month, a day, or first/last. Repeatable"
 
 
 def collocate(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Zarr store; created, or extended.")
+    ],
     radiometer: Annotated[
-        list[str],
-        typer.Option(help="L1C granules: a file or a quoted pattern; may be repeated."),
-    ],
+        list[str] | None,
+        typer.Option(help="L1C granules: a file or a quoted pattern. Repeatable."),
+    ] = None,
     reference: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
-            help="2A, 2B or IMERG granules, rain files, or rain on a grid: a file or a quoted "
-            "pattern; may be repeated."
+            help="2A, 2B or IMERG granules, rain files, or gridded rain: a file or a quoted "
+            "pattern. Repeatable."
         ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Store; made, or added to.")],
+    ] = None,
+    transects: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Instead of both: transects, pixels along the track of a radar with its rain: a "
+            "file or a quoted pattern. Repeatable."
+        ),
+    ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Scans and pixels of a patch; 64 by default.")
+        int | None, typer.Option(help="Scans and pixels of a patch. Default: 64.")
     ] = None,
     window: Annotated[
-        float | None, typer.Option(help="Longest time between the two in minutes; 15 by default.")
+        float | None, typer.Option(help="Largest time difference in minutes. Default: 15.")
     ] = None,
     fraction: Annotated[
         float | None,
-        typer.Option(help="Share of a footprint that must be covered; 0.8 by default."),
+        typer.Option(help="Fraction of a footprint that the reference must cover. Default: 0.9."),
     ] = None,
     variable: Annotated[
-        str | None, typer.Option(help="Rate to take; surface_precip by default.")
+        str | None, typer.Option(help="Variable of the reference. Default: surface_precip.")
     ] = None,
     least: Annotated[
-        int | None, typer.Option(help="Matched pixels that a patch needs; 32 by default.")
+        int | None, typer.Option(help="Least number of matched pixels in a patch. Default: 32.")
     ] = None,
     test: Annotated[
-        list[str] | None, typer.Option(help=f"Days held out for the test: {_PERIOD}.")
+        list[str] | None, typer.Option(help=f"Days reserved for testing: {_PERIOD}.")
     ] = None,
     validation: Annotated[
-        list[str] | None, typer.Option(help=f"Days held out for validation: {_PERIOD}.")
+        list[str] | None, typer.Option(help=f"Days reserved for validation: {_PERIOD}.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; by default one per core.")
+        int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")
     ] = None,
+    scheduler: Scheduler = None,
 ) -> None:
-    """Make training data where a radiometer and a reference saw the same rain.
+    """Collocate radiometer granules with a reference into training data.
 
-    Repeat the command to go on after an interruption, or to add granules. Settings that are not
-    given are those of the store. A granule that cannot be used does not stop the others; the exit
-    status is then 2.
+    Repeat the command to resume after an interruption, or to add granules. Options not given are
+    taken from the store. If a granule cannot be used the others are still processed, and the exit
+    status is 2. Of transects, every tenth block of ten overpasses is reserved for testing and the
+    block before it for validation.
     """
     from xrain.collocation import Result, Split
     from xrain.collocation import collocate as run
@@ -73,11 +85,18 @@ def collocate(
         "size": size, "window": window, "fraction": fraction, "variable": variable, "least": least
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
+    if transects:
+        others = {**given, "radiometer": radiometer, "reference": reference, "test": test,
+                  "validation": validation, "workers": workers, "scheduler": scheduler}  # fmt: skip
+        _collocate_transects(transects, output, others)
+        return
+    if not (radiometer and reference):
+        raise InputError("give --radiometer and --reference, or --transects")
     if test or validation:
         given["split"] = Split(tuple(test or ()), tuple(validation or ()))
     ours, theirs = find_files(radiometer), find_files(reference)
     failures: list[Exception] = []
-    with progress(len(ours)) as bar:
+    with cluster(scheduler) as client, progress(len(ours)) as bar:
         task = bar.add_task("collocating", total=len(ours))
 
         def tell(result: Result) -> None:
@@ -86,18 +105,29 @@ def collocate(
                 failures.append(result.error)
             bar.advance(task)
 
-        pieces = run(ours, theirs, output, given, workers=workers, tell=tell)
-    for line in _table(pieces):
-        typer.echo(line)
-    if alone := sum(not p.patches for p in pieces):
-        say(f"{alone} granules share too few pixels with a reference that has values there")
+        groups = run(ours, theirs, output, given, workers=workers, client=client, tell=tell)
+    for line in _table(groups):
+        echo(line)
+    if alone := sum(not p.patches for p in groups):
+        say(f"{alone} granules have too few matched pixels with any reference")
     if failures:
         say(f"{len(failures)} files could not be used")
-        raise typer.Exit(2 if all(isinstance(e, XrainError) for e in failures) else 1)
+        raise typer.Exit(exit_status(failures))
+
+
+def _collocate_transects(patterns: Sequence[str], output: Path, others: dict[str, Any]) -> None:
+    from xrain.collocation import collocate_transects
+
+    size = others.pop("size", None)
+    if useless := [f"--{name}" for name, value in others.items() if value]:
+        raise InputError(f"with --transects there is no use for {', '.join(useless)}")
+    options = {} if size is None else {"size": size}
+    for line in _table(collocate_transects(find_files(patterns), output, **options)):
+        echo(line)
 
 
 def find_files(patterns: Sequence[str]) -> list[str]:
-    """Find the files that patterns mean; InputError names those that mean none."""
+    """Expand file patterns; InputError names those without a match."""
     found: dict[str, None] = {}
     empty = []
     for pattern in patterns:
@@ -107,18 +137,18 @@ def find_files(patterns: Sequence[str]) -> list[str]:
         empty += [] if names else [pattern]
         found |= dict.fromkeys(names)
     if empty:
-        raise InputError(f"no file is called {', '.join(empty)}")
+        raise InputError(f"no file matches {', '.join(empty)}")
     return list(found)
 
 
-def _table(pieces: Sequence[Piece]) -> list[str]:
+def _table(groups: Sequence[GranuleGroup]) -> list[str]:
     """Count granules, patches and pixels by purpose."""
-    from xrain.training.store import SPLITS
+    from xrain.collocation.store import SPLITS
 
     lines = []
     for split in SPLITS:
-        own = [p for p in pieces if p.split == split]
-        sums = {k: sum(p.facts[k] for p in own) for k in ("matched_pixels", "raining_pixels")}
+        own = [p for p in groups if p.split == split]
+        sums = {k: sum(p.attrs[k] for p in own) for k in ("matched_pixels", "raining_pixels")}
         lines.append(
             f"{split}: {sum(p.patches > 0 for p in own)} granules, "
             f"{sum(p.patches for p in own)} patches, {sums['matched_pixels']} matched pixels, "

@@ -7,53 +7,54 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xrain.cli.console import out, progress, say
+from xrain.cli.console import echo, out, progress, say
 
 if TYPE_CHECKING:
     from xrain.evaluation.compare import Comparison
-    from xrain.report.tables import Cell
+    from xrain.evaluation.report.tables import Cell
 
 __all__ = ["compare"]
 
 
 def compare(
-    granules: Annotated[list[Path], typer.Argument(help="L1C granules.", show_default=False)],
+    granules: Annotated[
+        list[Path],
+        typer.Argument(help="L1C granules, stores or transects.", show_default=False),
+    ],
     reference: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--reference",
             "-r",
-            help="What to compare with: 2A or 2B granules, several by repeating the option, or the "
-            "word truth for simulated granules.",
+            help="Reference of granules: files of any product (repeatable), or the word truth for "
+            "simulated granules. Stores and transects hold their own.",
             show_default=False,
         ),
-    ],
+    ] = None,
     models: Annotated[
         str,
         typer.Option("--models", "-m", help="Model names or folders, separated by commas."),
     ] = "",
     also: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Product granule that takes part like a model, such as 2A GPROF; may be repeated."
-        ),
+        typer.Option(help="Product granule to compare like a model, such as 2A GPROF. Repeatable."),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for report.html and scores.json."),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option(min=0, help="Draws behind the intervals; 0 leaves them out.")
+        int, typer.Option(min=0, help="Bootstrap samples for the confidence intervals; 0 for none.")
     ] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda …; by default a GPU where there is one.")
+        str | None, typer.Option(help="cpu, cuda and so on. Default: a GPU if there is one.")
     ] = None,
 ) -> None:
-    """Score several models and products side by side, on the same pixels.
+    """Compare models and products with a reference on the same pixels.
 
-    Prints a table; with --output also writes all numbers as JSON and a report as one HTML page
-    that needs no network.
+    Prints a table; with --output also writes all scores as JSON and a report as a self-contained
+    HTML page.
     """
     from xrain.evaluation.compare import compare as run
 
@@ -63,7 +64,7 @@ def compare(
         found = run(
             granules,
             names,
-            "truth" if reference == ["truth"] else reference,
+            reference,
             also=also or (),
             bootstrap=bootstrap,
             seed=seed,
@@ -72,10 +73,12 @@ def compare(
         )
     _show(found)
     if output is not None:
-        from xrain.report import write_comparison
+        from xrain.evaluation.report import write_comparison
 
         for path in write_comparison(found, output):
-            typer.echo(str(path))
+            echo(path)
+    if not any(int(s["n"].sel(stratum="all")) for s in found.scores.values()):
+        raise typer.Exit(2)
 
 
 def _cell(cell: Cell) -> str:
@@ -86,7 +89,7 @@ def _show(found: Comparison) -> None:
     """Print a table for each surface, and the notes beside."""
     from rich.table import Table
 
-    from xrain.report import score_table
+    from xrain.evaluation.report import score_table
 
     whole = next(iter(found.scores.values()))
     for stratum in ("all", "ocean", "land"):
@@ -94,7 +97,8 @@ def _show(found: Comparison) -> None:
         if stratum != "all" and not count:
             continue
         words = score_table(found.scores, stratum, "")
-        out().print(f"{stratum}, against {found.reference}: {count} pixels", markup=False)
+        event = f"an event is {whole.attrs['event']}"
+        out().print(f"{stratum}, against {found.reference}: {count} pixels; {event}")
         wide = out().width >= 28 + 26 * len(found.scores)
         table = Table("", *words.head[1:], box=None, padding=(0, 2, 0, 0))
         for column in table.columns[1:]:

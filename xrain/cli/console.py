@@ -1,10 +1,16 @@
-"""Where the commands write: results on standard output, all else on standard error."""
+"""Where the commands write: results on standard output, all else on standard error.
+
+Cards, headers and names of files come from others too, so whatever is written loses what a terminal
+would obey, and nothing in it is read as markup.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,30 +20,55 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
-__all__ = ["out", "progress", "say", "say_error"]
+from xrain.display import plain
+
+__all__ = ["echo", "out", "progress", "say", "say_error", "say_plainly"]
+
+
+class _PlainConsole(Console):
+    """A console that shows text as it is: of lines and of the cells of tables."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn text into what is shown."""
+        return super().render_str(plain(text), **options)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    return _PlainConsole(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
 
 
 def out() -> Console:
     """Return the console of results. It never breaks a line of text such as a path."""
-    return Console(soft_wrap=True, highlight=False)
+    return _console()
+
+
+def echo(text: object, *, end: str = "\n") -> None:
+    """Write a result as it is, in whatever encoding standard output has."""
+    typer.echo(plain(text) + end, nl=False)
 
 
 def say(text: str) -> None:
     """Tell something beside the results."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+    _console(stderr=True).print(text)
+
+
+def say_plainly(text: str) -> None:
+    """Tell something in the midst of anything, such as from a signal's handler."""
+    typer.echo(plain(text), err=True)
 
 
 def say_error(text: str) -> None:
     """Tell an error."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = _console(stderr=True)
     console.print("error:", style="bold red", end=" ")
-    console.print(text, markup=False)
+    console.print(text)
 
 
 @contextmanager
 def progress(total: int) -> Iterator[Progress]:
-    """Show how many of several files are done, where a person is looking."""
+    """Show a progress bar if standard error is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -1,125 +1,129 @@
-"""Commands on granules and rain files."""
+"""Commands that show granules and rain files."""
 
 from __future__ import annotations
 
-import sys
-import traceback
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xrain.cli.console import out, progress, say, say_error
-from xrain.errors import XrainError
+from xrain.cli.console import echo, out
+from xrain.cli.follow import exit_status, tell_failure
 
-__all__ = ["animate", "info", "plot", "retrieve", "tell_failure"]
-
-File = Annotated[Path, typer.Argument(help="An L1C granule or a rain file.", show_default=False)]
-
-
-def info(file: File) -> None:
-    """Say what a granule or a rain file holds."""
+if TYPE_CHECKING:
     from rich.table import Table
 
-    from xrain.files import open_any, summarize
+__all__ = ["animate", "info", "plot"]
 
-    with open_any(file) as ds:
-        summary = summarize(ds)
-    width = max(map(len, summary.facts))
-    for key, value in summary.facts.items():
-        out().print(f"{key:<{width}}  {value}", markup=False)
-    table = Table(*summary.columns, box=None)
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        help="L1C granules, rain granules of the archive, rain files or grids.", show_default=False
+    ),
+]
+
+
+def info(files: Files) -> None:
+    """Show the contents of granules, rain files and grids; of several one line each."""
+    from xrain.cli.summary import COLUMNS, summarize, summary_row
+    from xrain.io.open import open_any
+
+    if len(files) == 1:
+        with open_any(files[0]) as ds:
+            summary = summarize(ds)
+        width = max(map(len, summary.facts))
+        for key, value in summary.facts.items():
+            out().print(f"{key:<{width}}  {value}")
+        out().print(_table(summary.columns, summary.rows))
+        return
+    rows, failures = [], []
+    for file in files:
+        try:
+            with open_any(file) as ds:
+                rows.append((file.name, *summary_row(ds)))
+        except Exception as error:  # whatever it is, the other files are shown
+            tell_failure(file, error)
+            failures.append(error)
+    lines = [("file", *COLUMNS), *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:  # unbroken on a narrow terminal, and easy to search
+        out().print("  ".join(f"{t:<{w}}" for t, w in zip(line, widths, strict=True)).rstrip())
+    if failures:
+        raise typer.Exit(exit_status(failures))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Make a table, numbers to the right."""
+    from rich.table import Table
+
+    table = Table(*columns, box=None)
     for column in table.columns[2:]:
         column.justify = "right"
-    for row in summary.rows:
+    for row in rows:
         table.add_row(*row)
-    out().print(table)
-
-
-def retrieve(
-    files: Annotated[list[Path], typer.Argument(help="L1C granules.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for <name>.rain.nc; made if absent.")
-    ] = Path(),
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="Model name or folder; by default the sensor's own."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda …; by default a GPU where there is one.")
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Also draw a map of each.")] = False,
-) -> None:
-    """Retrieve rain from granules: one CF netCDF file for each.
-
-    A granule that cannot be read does not stop the others; the exit status is then 2.
-    """
-    from xrain.files import retrieve_files
-
-    failures: list[Exception] = []
-    outcomes = retrieve_files(files, output, model=model, device=device, pictures=plot)
-    with progress(len(files)) as bar:
-        task = bar.add_task("retrieving", total=len(files))
-        for outcome in outcomes:
-            for path in outcome.written:
-                bar.console.file.flush()
-                typer.echo(str(path))
-            if outcome.error is not None:
-                tell_failure(outcome.source, outcome.error)
-                failures.append(outcome.error)
-            bar.advance(task)
-    if failures:
-        if len(files) > 1:
-            say(f"{len(files) - len(failures)} of {len(files)} files done")
-        raise typer.Exit(2 if all(isinstance(e, XrainError) for e in failures) else 1)
-
-
-def tell_failure(source: Path, error: Exception) -> None:
-    """Tell why a file could not be used; with its traceback where that is a fault of xrain."""
-    text = str(error)
-    if isinstance(error, XrainError):
-        say_error(text if source.name in text else f"{source}: {text}")
-        return
-    traceback.print_exception(error, file=sys.stderr)
-    say_error(f"{source}: unexpected {type(error).__name__}: {text}")
+    return table
 
 
 def plot(
-    file: File,
+    files: Files,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Image; by default <name>.png where you are."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Image file. Default: <name>.png in the current folder, after the first file.",
+        ),
     ] = None,
     variable: Annotated[
-        str | None, typer.Option(help="Variable of a rain file; by default the rain rate.")
+        str | None, typer.Option(help="Variable of a rain file. Default: the rain rate.")
     ] = None,
     panels: Annotated[
-        bool, typer.Option("--panels", help="Rain, probability and interval side by side.")
+        bool,
+        typer.Option("--panels", help="Draw rain rate, probability and interval side by side."),
     ] = False,
     channel: Annotated[
         list[str] | None,
-        typer.Option("--channel", "-c", help="Channel of a granule; may be repeated."),
+        typer.Option("--channel", "-c", help="Channel of a granule. Repeatable. Default: all."),
+    ] = None,
+    extent: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="West, east, south and north in degrees. Default: all there is."),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="Times of a grid to draw, such as 2020-07-01. Default: all."),
     ] = None,
 ) -> None:
-    """Draw a map of a rain file, or of a granule's brightness temperatures."""
-    from xrain.files import draw_file
+    """Draw maps of rain files, rain granules and grids, or of brightness temperatures.
 
-    target = output or Path(f"{file.name.removesuffix(file.suffix)}.png")
-    path = draw_file(file, target, variable=variable, panels=panels, channels=channel or ())
-    typer.echo(str(path))
+    Several files, and the times of a grid, are drawn side by side, with one extent and one
+    colour bar.
+    """
+    from xrain.cli.pictures import draw_files
+
+    target = output or Path(f"{files[0].name.removesuffix(files[0].suffix)}.png")
+    path = draw_files(
+        files, target, variable=variable, panels=panels, channels=channel or (), extent=extent,
+        time=time,
+    )  # fmt: skip
+    echo(path)
 
 
 def animate(
     files: Annotated[
-        list[Path], typer.Argument(help="Rain files, in their order.", show_default=False)
+        list[Path],
+        typer.Argument(help="Rain files in the order of the frames.", show_default=False),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Film: .gif, or .mp4 (ffmpeg).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Animation: .gif, or .mp4 (needs ffmpeg).")
+    ],
     variable: Annotated[
-        str | None, typer.Option(help="Variable to draw; by default the rain rate.")
+        str | None, typer.Option(help="Variable to draw. Default: the rain rate.")
     ] = None,
     fps: Annotated[float, typer.Option(help="Frames per second.")] = 2.0,
 ) -> None:
-    """Draw rain files, or the intervals of a gridded one, one after the other into a film."""
-    from xrain.files import animate_files
+    """Animate rain files, or the time steps of a gridded one."""
+    from xrain.cli.pictures import animate_files
 
-    typer.echo(str(animate_files(files, output, variable=variable, fps=fps)))
+    echo(animate_files(files, output, variable=variable, fps=fps))

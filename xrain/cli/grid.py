@@ -7,45 +7,49 @@ from typing import Annotated
 
 import typer
 
-from xrain.cli.console import progress, say
-from xrain.cli.granules import tell_failure
-from xrain.errors import XrainError
+from xrain.cli.cluster import Scheduler, cluster
+from xrain.cli.console import echo, progress, say
+from xrain.cli.follow import exit_status, tell_failure
+from xrain.cli.options import Device, Model
 
 __all__ = ["grid"]
 
 
 def grid(
     files: Annotated[
-        list[Path], typer.Argument(help="Rain files, or L1C granules.", show_default=False)
+        list[Path], typer.Argument(help="Rain files or L1C granules.", show_default=False)
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="netCDF file, or Zarr store if called .zarr.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="netCDF file, or a Zarr store if the name ends in .zarr."
+        ),
     ],
-    resolution: Annotated[float, typer.Option(help="Width of a cell in degrees.")] = 0.1,
-    freq: Annotated[str, typer.Option(help="Interval of time: 30min, 3h, 1D …")] = "1D",
+    resolution: Annotated[float, typer.Option(help="Grid spacing in degrees.")] = 0.1,
+    freq: Annotated[
+        str, typer.Option(help="Length of the time intervals: 30min, 3h, 1D and so on.")
+    ] = "1D",
     extent: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="West, east, south, north in degrees; by default the globe."),
+        typer.Option(help="West, east, south and north in degrees. Default: the globe."),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="Flag of retrieval_quality to leave out; may be repeated."),
+        typer.Option(help="Exclude pixels with this flag of retrieval_quality. Repeatable."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="For granules; by default the sensor's own."),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="For granules: cpu, cuda …")] = None,
+    model: Model = None,
+    device: Device = None,
+    scheduler: Scheduler = None,
 ) -> None:
-    """Merge rain of many sensors into means on one grid, with counts and uncertainty.
+    """Average the rain of many sensors on one grid, with counts and uncertainty.
 
-    A file that cannot be read does not stop the others; the exit status is then 2.
+    If a file cannot be read the others are still used, and the exit status is 2.
     """
-    from xrain.files import Outcome
     from xrain.level3 import grid_rain
+    from xrain.retrieval.batch import Outcome
 
     failures: list[Exception] = []
-    with progress(len(files)) as bar:
+    with cluster(scheduler) as client, progress(len(files)) as bar:
         task = bar.add_task("gridding", total=len(files))
 
         def tell(outcome: Outcome) -> None:
@@ -56,9 +60,9 @@ def grid(
 
         path = grid_rain(
             files, output, resolution=resolution, freq=freq, extent=extent, model=model,
-            device=device, exclude=exclude or (), tell=tell,
+            device=device, exclude=exclude or (), client=client, tell=tell,
         )  # fmt: skip
-    typer.echo(str(path))
+    echo(path)
     if failures:
         say(f"{len(files) - len(failures)} of {len(files)} files used")
-        raise typer.Exit(2 if all(isinstance(e, XrainError) for e in failures) else 1)
+        raise typer.Exit(exit_status(failures))

@@ -3,103 +3,118 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from xrain.cli.console import out, say
+from xrain.cli.console import echo, out, say
 from xrain.errors import InputError
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, describe, fetch, add and publish models.")
+app = typer.Typer(no_args_is_help=True, help="List, show, download, add and publish models.")
 
 Name = Annotated[
-    str, typer.Argument(help="Such as gmi-unet or gmi-unet@1, or a folder.", show_default=False)
+    str,
+    typer.Argument(help="Model such as gmi-unet or gmi-unet@1, or a folder.", show_default=False),
 ]
 
 
 @app.command("list")
 def list_(
     remote: Annotated[
-        bool, typer.Option("--remote", help="Ask the server for others too.")
+        bool, typer.Option("--remote", help="Also list the models of the server.")
     ] = False,
 ) -> None:
-    """List all models."""
+    """List all models, how well they do, and which one is used by default."""
     from rich.table import Table
 
+    from xrain.cli.card_text import correlation, method
     from xrain.models.store import find_model, is_at_hand, list_models, load_card
 
-    table = Table("model", "sensor", "MB", "where", "summary", box=None)
+    table = Table("model", "sensor", "method", "r radar", "r simulated", "MB", "", box=None)
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[3:6]:
+        column.justify = "right"
     for name in list_models(remote=remote):
         entry = find_model(name)
-        here = is_at_hand(entry)
-        card = load_card(entry.id) if here else None
-        table.add_row(
-            entry.id,
-            (card.sensor or "any") if card else "",
-            f"{entry.size / 1e6:.1f}",
-            "here" if here else "to fetch",
-            card.summary if card else "",
-        )
+        size = f"{entry.size / 1e6:.1f}"
+        if not is_at_hand(entry):
+            table.add_row(entry.id, "", "", "", "", size, "to fetch")
+            continue
+        card = load_card(entry.id)
+        found = (correlation(card, "kept_apart", "real"), correlation(card, "simulated"))
+        r = ("–" if value is None else f"{value:.2f}" for value in found)
+        default = "default" if name in _defaults() else ""
+        table.add_row(entry.id, card.sensor or "any", method(card), *r, size, default)
     if not table.row_count:
         say("no models; XRAIN_WEIGHTS_URL names a server with others, see --remote")
         return
     out().print(table)
+    say(
+        "r: correlation of the rain rate with a radar on real pixels kept apart from training "
+        "(each by itself), and with the known rain of simulated swaths; "
+        "'xrain models show MODEL' lists all scores and limits. The default "
+        "is used for its sensor when no model is named, constellation-unet for any other input."
+    )
+
+
+def _defaults() -> set[str]:
+    """Names of the models that are used when none is named."""
+    from xrain.retrieval.dataset import default_model_name
+    from xrain.sensors import get_sensor, list_sensors
+
+    return {default_model_name(get_sensor(s)) for s in list_sensors()} | {default_model_name(None)}
 
 
 @app.command()
 def show(
     name: Name,
-    json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the complete card as JSON.")] = False,
 ) -> None:
     """Show the card of a model: training, scores, limits, licence."""
+    from xrain.cli.card_text import card_facts, score_tables, used_metrics
     from xrain.models.store import load_card
 
     card = load_card(name)
     if json:
-        typer.echo(card.to_json(), nl=False)
+        echo(card.to_json(), end="")
         return
-    typer.echo(f"{card.id}: {card.summary}\n")
-    values = card.to_dict()
-    values["channels"] = ", ".join(card.channels) or "any"
-    hidden = {"name", "version", "summary", "architecture", "prior", "ranges", "rates", "limits"}
-    hidden |= {"detector"}
-    for key, value in values.items():
-        if key not in hidden:
-            _print_value(key, value)
-    typer.echo("limits")
+    out().print(f"{card.id}: {card.summary}\n")
+    for label, text in card_facts(card):
+        out().print(f"{label}: {text}")
+    out().print("limits")
     for limit in card.limits:
-        typer.echo(f"  - {limit}")
-
-
-def _print_value(key: str, value: Any, indent: int = 0) -> None:
-    pad = " " * indent
-    if isinstance(value, dict):
-        typer.echo(f"{pad}{key}")
-        for name, inner in value.items():
-            _print_value(str(name), inner, indent + 2)
-        return
-    if isinstance(value, list | tuple):
-        value = ", ".join(map(str, value))
-    typer.echo(f"{pad}{key}: {value}")
+        out().print(f"  - {limit}")
+    for table in score_tables(card):
+        out().print()
+        out().print(table)
+    if metrics := used_metrics(card):
+        out().print("\nscores")
+        for metric, meaning in metrics.items():
+            out().print(f"  {metric}: {meaning}")
 
 
 @app.command()
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="Models to fetch.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Fetch all that the server has.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Models to download.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Download all models of the server.")
+    ] = False,
 ) -> None:
-    """Bring models to this machine, to work offline later."""
+    """Download models, to work offline later."""
     from xrain.models.store import fetch_model, list_models
 
+    if every and names:
+        raise InputError("name models or give --all, not both")
     wanted = list_models(remote=True) if every else names
     if not wanted:
         raise InputError("name a model, or give --all; 'xrain models list' shows them")
     for name in wanted:
         files = fetch_model(name)
         for path in (files.card, *files.weights):
-            typer.echo(str(path))
+            echo(path)
 
 
 @app.command()
@@ -112,11 +127,11 @@ def add(
         ),
     ],
 ) -> None:
-    """Take in models that somebody has published, under their own names."""
+    """Add models that somebody has published, under their own names."""
     from xrain.models.store import add_models
 
     for entry in add_models(source):
-        typer.echo(entry.id)
+        echo(entry.id)
 
 
 @app.command()
@@ -129,20 +144,60 @@ def package(
     ] = Path("published"),
     name: Annotated[
         str | None,
-        typer.Option(help="Publish under this name; {name} stands for the model's own."),
+        typer.Option(help="Name to publish under; {name} stands for the name of the model."),
     ] = None,
-    version: Annotated[int | None, typer.Option(min=1, help="Publish as this version.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version to publish as.")] = None,
     check: Annotated[
         bool,
-        typer.Option(help="Fetch and load the result in a new process, as a stranger would."),
+        typer.Option(help="Verify the result by loading it in a new process with an empty cache."),
     ] = True,
 ) -> None:
-    """Make of trained models what others can add: weights, cards, hashes and a register."""
+    """Package trained models for publication: weights, cards, hashes and a registry."""
     from xrain.models.publish import check_package, package_models
 
     entries = package_models(folders, output, name=name, version=version)
     for entry in entries:
-        typer.echo(f"{entry.id}  {output / entry.card.path}")
+        echo(f"{entry.id}  {output / entry.card.path}")
     if check:
         check_package(output)
         say(f"checked: a new process with an empty cache loads all of {output}")
+
+
+@app.command()
+def export(
+    name: Name,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write. Default: <name>-<version>.onnx here."),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="onnx, the only one yet.")] = "onnx",
+    sensor: Annotated[
+        str | None,
+        typer.Option(help="Instrument whose channels it is for; a model for any needs it."),
+    ] = None,
+    quantiles: Annotated[
+        str, typer.Option(help="Quantiles of the rate, separated by commas.")
+    ] = "0.05,0.5,0.95",
+) -> None:
+    """Export a network as ONNX, for programs without PyTorch.
+
+    Its inputs are the brightness temperatures, incidence angle and land fraction of a swath of any
+    size, with NaN where they are missing; its outputs the rain rate, the probability of
+    precipitation and the quantiles. It carries no outlier test and no flags.
+    """
+    from xrain.cli.retrieval import levels
+    from xrain.models.onnx_export import export_onnx
+    from xrain.models.store import load_model
+    from xrain.sensors import get_sensor
+    from xrain.sensors.describe import describe_channels
+
+    if format_ != "onnx":
+        raise InputError(f"--format {format_}: only onnx is known")
+    model = load_model(name)
+    card = model.card
+    if sensor is None and card.accepts_any:
+        raise InputError(f"{card.id} takes any channels: give --sensor, such as gmi")
+    table = get_sensor(sensor or str(card.sensor))
+    names = card.channels or tuple(c.name for c in table.channels)
+    target = output or Path(f"{card.name}-{card.version}.onnx")
+    echo(export_onnx(model, target, describe_channels(list(names), table), levels(quantiles)))

@@ -1,19 +1,21 @@
-"""Train models from simulated swaths and real pixels."""
+"""The command that trains models."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xrain.cli.cluster import Scheduler
 from xrain.cli.collocation import find_files
-from xrain.cli.console import progress, say
+from xrain.cli.console import echo
+from xrain.cli.databases import Databases, build
+from xrain.cli.training_job import TrainingJob, run_job, tell
 
 if TYPE_CHECKING:
-    from xrain.training.fit import Run
+    pass
 
 __all__ = ["train"]
 
@@ -21,28 +23,40 @@ Files = list[Path] | None
 
 
 def train(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; resumed if there.")],
+    ctx: typer.Context,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder of the run; training resumes if it holds one."),
+    ],
     preset: Annotated[
         str | None,
         typer.Option(
-            help="tiny, cpu, finetune, archive, drain or gpu; by default what fits the rest."
+            help="Set of defaults: tiny, cpu, finetune, archive or gpu; chosen from the "
+            "other options if not given."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Remake packaged models from the folder of data that --data names: "
+            "constellation for networks, brain for databases, phase for what tells rain from snow."
         ),
     ] = None,
     sensors: Annotated[
         str | None,
         typer.Option(
-            help="Instruments separated by commas, or all; by default those of the stores, or all."
+            help="Instruments, separated by commas, or all. Default: those of the stores, else all."
         ),
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option("--init", "--finetune", help="Model to begin with: a name or a folder."),
+        typer.Option("--init", "--finetune", help="Model to start from: a name or a folder."),
     ] = None,
     data: Annotated[
         Files,
         typer.Option(
-            help="What to learn from beside simulated swaths: a store of 'xrain collocate', or "
-            "matched pixels (netCDF); repeatable."
+            help="Training data beside simulated swaths: a store of 'xrain collocate', or matched "
+            "pixels (netCDF). Repeatable."
         ),
     ] = None,
     simulated: Annotated[
@@ -50,256 +64,256 @@ def train(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Share of batches that are simulated beside stores; 0.3 by default.",
+            help="Fraction of the batches that are simulated when there are stores. Default: 0.3.",
         ),
     ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Read patches from the stores as they are drawn instead of unpacking a copy.",
+        ),
+    ] = False,
     freeze: Annotated[
         str | None,
-        typer.Option(help="trunk: only what reads the channels learns; goes with --init."),
+        typer.Option(
+            help="With 'trunk', only the layers that depend on the channels are trained. Needs "
+            "--init."
+        ),
     ] = None,
     align: Annotated[
         list[str] | None,
         typer.Option(
-            help="L1C granules of an instrument to whose brightness temperatures the simulated "
-            "ones are moved: a file or a quoted pattern; repeatable."
+            help="L1C granules to whose brightness temperatures the simulated ones are adjusted: "
+            "a file or a quoted pattern. Repeatable."
         ),
     ] = None,
     folds: Annotated[
-        int, typer.Option(help="Judge what the real pixels teach on days kept apart, so often.")
+        int,
+        typer.Option(
+            min=0,
+            help="Number of folds of days for cross-validation of the fine-tuning on matched "
+            "pixels; 0 for none.",
+        ),
     ] = 0,
-    rain: Annotated[
+    train_rain: Annotated[
         Files,
-        typer.Option(help="Radar composites; each gives its rain to half as many samples more."),
+        typer.Option(
+            help="Radar composite whose rain is used for additional training samples. Repeatable."
+        ),
     ] = None,
-    radar: Annotated[
-        Files, typer.Option(help="Radar composites whose rain the held-out swaths have.")
+    validation_rain: Annotated[
+        Files,
+        typer.Option(help="Radar composite whose rain is used for validation. Repeatable."),
     ] = None,
-    shards: Annotated[
-        int | None, typer.Option(help="Sixteens of simulated patches of each instrument.")
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Simulated patches per instrument, rounded up to full files of samples.",
+        ),
     ] = None,
     pixel_steps: Annotated[
-        int | None, typer.Option(help="Steps of the branch for single pixels.")
+        int | None, typer.Option(min=0, help="Training steps of the single-pixel branch.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Steps thereafter, of the branch for neighbours.")
+        int | None, typer.Option(min=0, help="Training steps of the neighbour branch.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Source of chance.")] = 1,
-    version: Annotated[int, typer.Option(help="Version of the finished models.")] = 1,
+    parts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Parts of each batch, every one as large as the preset's batch: the number of "
+            "processes of torchrun, or a multiple. Default: one for each process.",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Arithmetic of the neighbour branch: float32 or bfloat16. Default: bfloat16 on "
+            "a GPU."
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write metrics for TensorBoard.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the run in the output folder with the options that it was started with.",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+    version: Annotated[int, typer.Option(min=1, help="Version number of the finished models.")] = 1,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; by default a GPU where there is one.")
+        str | None, typer.Option(help="cpu or cuda. Default: a GPU if there is one.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder of simulated samples to share between runs.")
+        Path | None,
+        typer.Option(help="Folder of simulated samples, which several runs may share."),
     ] = None,
+    scheduler: Scheduler = None,
     stop_after: Annotated[
-        float | None, typer.Option(help="Seconds of training after which to stop for now.")
+        float | None,
+        typer.Option(help="Stop after this many seconds of training; the run can be resumed."),
     ] = None,
     brain: Annotated[
         bool,
-        typer.Option("--brain", help="Make databases for Bayesian inversion, not a network."),
+        typer.Option(
+            "--brain", help="Build databases for Bayesian inversion instead of a network."
+        ),
     ] = False,
 ) -> None:
-    """Train one network on simulated swaths or an archive, and write it as models.
+    """Train a network on simulated swaths and observations, and export it as models.
 
-    The run keeps its samples, its checkpoint and its log in the folder given, and goes on from
-    there when the command is repeated. Finished models lie in its folder "models". With --data
-    it learns from stores of collocated granules, judged on their days held out, or from matched
-    pixels; with --folds the gain of these is first measured on days kept apart. Either gain stands
-    on the cards. With --align simulated swaths are first moved to where an instrument's granules
-    lie, which needs no rain.
+    Samples, checkpoint and log are kept in the output folder; repeat the command to resume, or
+    give --resume alone. The finished models are in its subfolder "models". Under torchrun every
+    process learns from its parts of each batch.
 
-    With --brain it makes a database for Bayesian inversion instead: one for each instrument from
-    simulated samples, or with --data one from real pixels, judged by days it has not seen.
+    With --data the network is also trained on collocated granules, validated on their validation
+    days, or on matched pixels; with --folds the gain from the latter is estimated by
+    cross-validation first. The scores before and after are stored on the model cards. With --align
+    the simulated brightness temperatures are adjusted to an instrument's own, which needs no rain.
+
+    With --scheduler the simulated samples are made on a Dask cluster, before the training.
+
+    With --brain a database for Bayesian inversion is built for each instrument from simulated
+    samples, or with --data from matched pixels, validated on days left out.
+
+    With --recipe packaged models are remade from the files that their cards name, below the one
+    folder of --data.
     """
-    from xrain.training.archive import is_store
+    from xrain.collocation.store import is_store
 
+    if resume:
+        _refuse_unused(ctx, "resume", "--resume")
+        job = TrainingJob.read(
+            output, device=device, cache=cache, scheduler=scheduler, stop_after=stop_after,
+            tensorboard=tensorboard,
+        )  # fmt: skip
+        _tell_models(run_job(job), output)
+        return
+    if recipe is not None:
+        kind = "brain recipe" if recipe == "brain" else PHASE if recipe == PHASE else "recipe"
+        _refuse_unused(ctx, kind, f"--recipe {recipe}")
+        _tell_models(_follow(recipe, data, output, sensors, seed, version, device, cache), output)
+        return
     stores = tuple(str(p) for p in data or () if is_store(p))
     tables = tuple(str(p) for p in data or () if str(p) not in stores)
     names = _sensors(sensors, stores)
     if brain:
-        made = _brain(out, names, preset, seed, stores, tables)
+        beside = " and --data" if tables or stores else ""
+        _refuse_unused(ctx, "data" if beside else "", f"--brain{beside}")
+        plan = Databases(output, names, preset or "cpu", samples, seed, version, cache, scheduler)
+        made = build(plan, stores, tables)
     else:
         changes = {
             "seed": seed,
             "matchups": tables,
             "stores": stores,
-            "rain": tuple(str(p) for p in rain or ()),
-            "radar": tuple(str(p) for p in radar or ()),
+            "rain": tuple(str(p) for p in train_rain or ()),
+            "radar": tuple(str(p) for p in validation_rain or ()),
             "align": tuple(find_files(align or ())),
         }
-        given = {"shards": shards, "pixel_steps": pixel_steps, "steps": steps,
-                 "simulated": simulated, "freeze": freeze}  # fmt: skip
-        changes |= {k: v for k, v in given.items() if v is not None}
-        job = _Job(out, names, preset, changes, init, folds, version, device, cache, stop_after)
-        made = _network(job)
-    for card in made:
-        typer.echo(f"{card.id}  {out / 'models' / f'{card.name}-{card.version}'}")
+        given = {"pixel_steps": pixel_steps, "steps": steps, "simulated": simulated,
+                 "freeze": freeze, "precision": precision, "parts": parts}  # fmt: skip
+        changes |= {k: v for k, v in given.items() if v is not None} | {"stream": stream}
+        job = TrainingJob(
+            output, names, preset, changes, samples, init, folds, version, device, cache, scheduler,
+            stop_after, tensorboard,
+        )  # fmt: skip
+        made = run_job(job)
+    _tell_models(made, output)
+
+
+def _tell_models(cards: list[Any], output: Path) -> None:
+    for card in cards:
+        echo(f"{card.id}  {output / 'models' / f'{card.name}-{card.version}'}")
+
+
+def _follow(
+    name: str,
+    data: Files,
+    output: Path,
+    sensors: str | None,
+    seed: int,
+    version: int,
+    device: str | None,
+    cache: Path | None,
+) -> list[Any]:
+    """Remake packaged models."""
+    from xrain.errors import InputError
+    from xrain.retrieval.engine import choose_device
+    from xrain.training.recipes import RECIPES, follow
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("--recipe runs in one process, without torchrun")
+    if name not in (*RECIPES, PHASE):
+        raise InputError(f"unknown recipe {name!r}; there are {', '.join((*RECIPES, PHASE))}")
+    if not data or len(data) != 1 or not data[0].is_dir():
+        raise InputError("--recipe needs --data with the one folder of the files")
+    if name == PHASE:
+        from xrain.training.phase import follow_phase
+
+        return follow_phase(data[0], output, seed=seed, version=version, report=tell)
+    return follow(
+        RECIPES[name], data[0], output, sensors=_sensors(sensors, ()), seed=seed,
+        version=version, device=choose_device(device), cache=cache, report=tell,
+    )  # fmt: skip
+
+
+PHASE = "phase"
+"""The recipe of the network that tells rain from snow."""
+
+_HEEDED = {
+    "": {
+        "output",
+        "brain",
+        "sensors",
+        "preset",
+        "samples",
+        "seed",
+        "version",
+        "cache",
+        "scheduler",
+    },
+    "data": {"output", "brain", "data", "version"},
+    PHASE: {"output", "recipe", "data", "seed", "version"},
+    "resume": {
+        "output",
+        "resume",
+        "device",
+        "cache",
+        "scheduler",
+        "stop_after",
+        "tensorboard",
+    },
+    "recipe": {"output", "recipe", "data", "sensors", "seed", "version", "device", "cache"},
+    "brain recipe": {"output", "recipe", "data", "sensors", "seed", "version", "cache"},
+}
+"""Options that count for databases of simulated samples and of matched pixels, and for recipes."""
+
+
+def _refuse_unused(ctx: typer.Context, kind: str, asked: str) -> None:
+    """Refuse options that what was asked for would not heed."""
+    from xrain.errors import InputError
+
+    given = {
+        option.name: option.opts[0]
+        for option in ctx.command.params
+        if option.name and str(ctx.get_parameter_source(option.name)).endswith("COMMANDLINE")
+    }
+    unused = [flag for name, flag in given.items() if name not in _HEEDED[kind]]
+    if unused:
+        raise InputError(f"{asked} takes no {', '.join(unused)}")
 
 
 def _sensors(named: str | None, stores: tuple[str, ...]) -> tuple[str, ...]:
-    """Instruments that were named; else those of the stores; else all."""
+    """Return the instruments named, or those of the stores, or all."""
+    from xrain.collocation.store import read_attrs
     from xrain.sensors import list_sensors
-    from xrain.training.store import read_facts
 
     if named is None and stores:
-        return tuple(dict.fromkeys(read_facts(path)["sensor"] for path in stores))
+        return tuple(dict.fromkeys(read_attrs(path)["sensor"] for path in stores))
     return tuple(list_sensors() if named in (None, "all") else named.split(","))
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What was asked of a network's training."""
-
-    out: Path
-    sensors: tuple[str, ...]
-    preset: str | None
-    changes: dict[str, Any]
-    init: str | None
-    folds: int
-    version: int
-    device: str | None
-    cache: Path | None
-    stop_after: float | None
-
-
-def _network(job: _Job) -> list[Any]:
-    """Train a network; no card if it is not complete."""
-    from xrain.crossvalidation import score_stores
-    from xrain.inference import choose_device
-    from xrain.training.fit import Run
-    from xrain.training.settings import settings
-
-    _require_sense(job)
-    base = _beginning(job)
-    changes = job.changes | ({"config": base.network.config} if base else {})
-    chosen = settings(job.preset or _usual(base, changes), job.sensors, **changes)
-    device, cache = choose_device(job.device), job.cache or job.out / "samples"
-    found = _gain(job, chosen, base, device, cache) if job.folds else {}
-    run = Run(job.out, chosen, device, cache)
-    if base is not None:
-        run.start_from(dict(base.network.state_dict()))
-    if not _watched(run, job.stop_after):
-        say(f"stopped at step {run.step}; the same command goes on from here")
-        return []
-    before = f"{base.card.id}: {base.card.training.get('data', '')}" if base else None
-
-    def real(model: Any) -> dict[str, Any]:
-        return score_stores(chosen, base, model, device=device) if chosen.stores else found
-
-    return run.publish(job.version, before=before, real=real)
-
-
-def _require_sense(job: _Job) -> None:
-    """Refuse what does not go together."""
-    from xrain.errors import InputError
-
-    given, real = job.changes, bool(job.changes["matchups"]) and not job.changes["stores"]
-    wrong = [
-        (job.folds and not (job.folds > 1 and job.init and real),
-         "--folds, two or more, goes with --init and --data of matched pixels"),
-        ("simulated" in given and not given["stores"], "--simulated goes with --data of a store"),
-        (given["align"] and given["stores"] and given.get("simulated") == 0,
-         "--align moves simulated samples, of which --simulated 0 takes none"),
-        ("freeze" in given and given["freeze"] != "trunk", "only --freeze trunk is known"),
-        ("freeze" in given and not job.init, "--freeze goes with --init: it keeps what is learned"),
-    ]  # fmt: skip
-    if told := [text for bad, text in wrong if bad]:
-        raise InputError("; ".join(told))
-
-
-def _beginning(job: _Job) -> Any:
-    """Load the model to begin with, None if there is none."""
-    from xrain.errors import InputError
-    from xrain.models.store import load_model
-
-    if job.init is None:
-        return None
-    base = load_model(job.init)
-    if base.card.architecture.get("kind") != "constellation-unet":
-        raise InputError(f"{base.card.id} is no network; only a network can be fine-tuned")
-    return base
-
-
-def _usual(base: Any, changes: dict[str, Any]) -> str:
-    """Preset where none is named: that of the network to begin with, or of the data."""
-    if base is not None and base.network.config.levels:
-        return "drain"
-    if changes["stores"]:
-        return "archive"
-    return "finetune" if changes["matchups"] or changes["align"] else "cpu"
-
-
-def _gain(job: _Job, chosen: Any, base: Any, device: str, cache: Path) -> dict[str, Any]:
-    """Measure what the real pixels teach, and keep it beside the run."""
-    import dataclasses
-
-    from xrain.crossvalidation import cross_validate
-
-    apart = dataclasses.replace(chosen, folds=job.folds)
-    folder = job.out / "folds"
-    found = cross_validate(folder, apart, base, device=device, cache=cache, report=_tell)
-    (job.out / "crossvalidation.json").write_text(json.dumps(found, indent=1), "utf-8")
-    return found
-
-
-def _watched(run: Run, stop_after: float | None) -> bool:
-    """Train with a bar; say whether the run is complete."""
-    with progress(run.settings.all_steps) as bar:
-        task = bar.add_task("training", total=run.settings.all_steps)
-
-        def report(facts: dict[str, Any]) -> None:
-            done = facts.get("step", facts.get("samples"))
-            bar.update(task, completed=done, total=facts["of"])
-            _tell(facts)
-
-        return run.train(report, stop_after)
-
-
-def _tell(facts: dict[str, Any]) -> None:
-    for name, label in (("loss", "loss"), ("held_out", "held-out loss")):
-        if name in facts:
-            say(f"step {facts['step']} of {facts['of']}, {label} {facts[name]:.4f}")
-
-
-def _brain(
-    out: Path,
-    names: tuple[str, ...],
-    preset: str | None,
-    seed: int,
-    stores: tuple[str, ...],
-    tables: tuple[str, ...],
-) -> list[Any]:
-    """Make databases of real pixels, or else of simulated samples."""
-    from xrain.errors import InputError
-
-    if stores:
-        raise InputError("--brain learns from tables of matched pixels, not from stores")
-    if tables:
-        return _from_real(out, [Path(p) for p in tables])
-    return _from_samples(out, names, preset or "cpu", seed)
-
-
-def _from_samples(out: Path, names: tuple[str, ...], preset: str, seed: int) -> list[Any]:
-    from xrain.training.databases import simulation, train_on_samples
-
-    return train_on_samples(out, names, simulation(preset), seed=seed, report=say)
-
-
-def _from_real(out: Path, files: list[Path]) -> list[Any]:
-    from xrain.errors import InputError
-    from xrain.evaluation.matchups import model_inputs
-    from xrain.io.matchups import matched_days, open_matchups
-    from xrain.sensors import get_sensor
-    from xrain.training.databases import train_on_real
-    from xrain.training.vectors import Vectors, table_vectors
-
-    tables = [open_matchups(path) for path in files]
-    owners = {str(model_inputs(ds).attrs.get("sensor", "unknown")) for ds in tables}
-    if len(owners) != 1 or owners == {"unknown"}:
-        raise InputError(
-            f"the files must hold pixels of one known instrument; they hold {', '.join(owners)}"
-        )
-    sensor = get_sensor(owners.pop())
-    rows = [table_vectors(sensor, ds, matched_days(ds)) for ds in tables]
-    names = [path.name for path in files]
-    return [train_on_real(out, sensor, Vectors.join(rows), data=names, report=say)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import xarray as xr
 from xarray.backends import BackendEntrypoint
+
+from xrain.io.file_names import L1C_PREFIXES, L2_PREFIXES, MAP_PREFIXES, is_archive_name
 
 
 class _GranuleEntrypoint(BackendEntrypoint):
@@ -16,7 +16,7 @@ class _GranuleEntrypoint(BackendEntrypoint):
 
     url = "https://gpm.nasa.gov/data"
     supports_groups = True
-    name: ClassVar[re.Pattern[str]]
+    prefixes: ClassVar[tuple[str, ...]]
 
     def open_datatree(
         self,
@@ -30,16 +30,14 @@ class _GranuleEntrypoint(BackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the name is one that the archive gives to such granules."""
-        if not isinstance(filename_or_obj, str | os.PathLike):
-            return False
-        return bool(self.name.match(os.path.basename(os.fspath(filename_or_obj))))
+        return is_archive_name(filename_or_obj, self.prefixes)
 
 
 class L1CBackendEntrypoint(_GranuleEntrypoint):
     """Open GPM level 1C granules with ``xarray.open_dataset(path, engine="gpm-l1c")``."""
 
     description = "GPM level 1C radiometer granules: every channel on one grid"
-    name = re.compile(r"^1C(-R)?\..+\.(HDF5|h5|nc4?)$", re.IGNORECASE)
+    prefixes = L1C_PREFIXES
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
         "drop_variables",
@@ -84,9 +82,7 @@ class L2BackendEntrypoint(_GranuleEntrypoint):
     """Open GPM rain granules with ``xarray.open_dataset(path, engine="gpm-l2")``."""
 
     description = "GPM rain granules: 2A GPROF, 2A DPR, Ku, Ka and PR, 2B CORRA, half-hourly IMERG"
-    name = re.compile(
-        r"^(2[AB](-CLIM|-CS-[^.]+)?|3B-HHR(-[EL])?)\..+\.(HDF5|h5|nc4?|RT-H5)$", re.IGNORECASE
-    )
+    prefixes = (*L2_PREFIXES, *MAP_PREFIXES)
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
         "drop_variables",

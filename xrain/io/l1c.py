@@ -8,11 +8,8 @@ absent here too.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import h5py
@@ -20,14 +17,27 @@ import numpy as np
 import numpy.typing as npt
 
 from xrain.conventions import QUALITY_FILL
-from xrain.errors import FileFormatError, UnknownSensorError
+from xrain.errors import FileFormatError
 from xrain.io.chunks import read_rows
-from xrain.sensors import Channel, Sensor, find_sensor, list_sensors
+from xrain.io.hdf5 import (
+    child,
+    dataset_at,
+    fill_values,
+    name_of,
+    open_file,
+    require_size,
+    require_written,
+    source_of,
+    text_attribute,
+    warn,
+)
+from xrain.io.header import granule_number, read_header
+from xrain.io.undescribed import groups_with_temperatures, sensor_of_file
+from xrain.sensors import Channel, Sensor, find_sensor
+from xrain.temperature import HIGHEST_TB, LOWEST_TB, is_kelvin
 
 Array = npt.NDArray[Any]
 
-SIMULATION: Final = "SimulationRecord"
-HEADERS: Final = ("FileHeader", "FileInfo", "InputRecord", "NavigationRecord", "XCALinfo")
 TB_FIELD: Final = "Tc"
 LATITUDE_FIELD: Final = "Latitude"
 LONGITUDE_FIELD: Final = "Longitude"
@@ -49,10 +59,30 @@ _ON_PIXELS: Final = (
     *PIXEL_FIELDS.values(),
 )  # fmt: skip
 
-# Nothing below these is a measurement: the archive's codes are -9999.9, -9999 and -99.
-_LOWEST: Final = {LATITUDE_FIELD: -90.0, LONGITUDE_FIELD: -360.0, "SCstatus/SCorientation": -360.0}
-_LOWEST_OTHERWISE: Final = -90.0
-_LOWEST["SCstatus/SClongitude"] = -360.0
+_TIME_FIELDS: Final = tuple(
+    f"ScanTime/{n}" for n in ("Year", "Month", "DayOfMonth", "Hour", "Minute", "Second")
+)
+_FIELDS: Final = (
+    TB_FIELD, *_ON_PIXELS, INCIDENCE_INDEX_FIELD, *SCAN_FIELDS.values(), *_TIME_FIELDS,
+)  # fmt: skip
+
+# What lies outside is no measurement: the archive's codes are -9999.9, -9999 and -99, netCDF's
+# are 9.97e36 and -32767.
+_BLOCK: Final = 1 << 15
+"""Values that are checked at once."""
+
+LIMITS: Final = {
+    TB_FIELD: (LOWEST_TB, HIGHEST_TB),
+    LATITUDE_FIELD: (-90.0, 90.0),
+    LONGITUDE_FIELD: (-360.0, 360.0),
+    INCIDENCE_FIELD: (-90.0, 180.0),
+    GLINT_FIELD: (-90.0, 180.0),
+    "sunLocalTime": (0.0, 24.0),
+    "SCstatus/SClatitude": (-90.0, 90.0),
+    "SCstatus/SClongitude": (-360.0, 360.0),
+    "SCstatus/SCaltitude": (0.0, 50000.0),
+    "SCstatus/SCorientation": (-360.0, 360.0),
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +118,9 @@ class Granule:
     Attributes
     ----------
     path : str
-        The file.
+        The file, or what names an open one.
+    source : str or file object
+        What is read.
     sensor : Sensor
         The instrument's table.
     platform : str
@@ -104,6 +136,7 @@ class Granule:
     """
 
     path: str
+    source: Any
     sensor: Sensor
     platform: str
     orbit: int
@@ -126,102 +159,53 @@ class Granule:
         return self.groups[name]
 
 
-@contextmanager
-def open_file(
-    path: str | os.PathLike[str], wanted: str = "A GPM L1C granule (1C*.HDF5 or .nc)"
-) -> Iterator[h5py.File]:
-    """Open an HDF5 file, or say clearly why not, and what is `wanted` instead."""
-    path = _path(path)
-    if not os.path.exists(path):
-        raise FileFormatError(f"{path}: no such file")
-    if os.path.isdir(path):
-        raise FileFormatError(f"{path}: is a folder, not a granule")
-    try:
-        file = h5py.File(path, "r")
-    except PermissionError as error:
-        raise FileFormatError(f"{path}: no right to read the file") from error
-    except OSError as error:
-        raise FileFormatError(f"{path}: {_why_unreadable(path, error, wanted)}") from error
-    with file:
-        yield file
-
-
-def _path(path: Any) -> str:
-    try:
-        return str(os.fspath(path))
-    except TypeError as error:
-        raise FileFormatError(
-            f"{path!r} cannot be opened; give the path of a file on this machine"
-        ) from error
-
-
-def _why_unreadable(path: str, error: OSError, wanted: str) -> str:
-    with open(path, "rb") as stream:
-        magic = stream.read(8)
-    if magic == b"\x89HDF\r\n\x1a\n":
-        return f"the HDF5 file is truncated or damaged ({error}); fetch it again"
-    kind = "empty" if not magic else "not an HDF5 file"
-    hint = "; unpack it first" if magic[:2] == b"\x1f\x8b" else ""
-    return f"the file is {kind}{hint}. {wanted} is needed"
-
-
-def text(value: object) -> str:
-    """Attribute value as text: the archive stores bytes, netCDF-4 stores str."""
-    if isinstance(value, np.ndarray):
-        value = value.ravel()[0] if value.size else b""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def parse_pvl(content: str) -> dict[str, str]:
-    """Read ``key=value;`` lines of a PVL header."""
-    pairs = (line.split("=", 1) for line in content.replace("\r", "").split(";\n"))
-    return {p[0].strip(): p[1].strip().rstrip(";") for p in pairs if len(p) == 2}
-
-
-def read_header(file: h5py.File) -> dict[str, str]:
-    """All PVL headers of a file in one dictionary, empty if there are none."""
-    out: dict[str, str] = {}
-    for name in HEADERS:
-        if name in file.attrs:
-            out |= parse_pvl(text(file.attrs[name]))
-    if SIMULATION in file.attrs:
-        record = parse_pvl(text(file.attrs[SIMULATION]))
-        out["simulated"] = ", ".join(f"{k} {v}" for k, v in record.items() if k != "Simulated")
-    return out
-
-
-def read_granule(path: str | os.PathLike[str]) -> Granule:
+def read_granule(given: Any) -> Granule:
     """Read what a granule says of itself.
 
     Parameters
     ----------
-    path : path-like
+    given : path-like, file object or bytes
         An L1C granule, 1C or 1C-R, HDF5 or netCDF-4.
+
+    Returns
+    -------
+    Granule
 
     Raises
     ------
     FileFormatError
         If the file cannot be read, is another product, or has a wrong shape.
-    UnknownSensorError
-        If no sensor table describes its instrument.
+
+    Warns
+    -----
+    UserWarning
+        If no sensor table describes its instrument, so that its channels are those that the file
+        lists and the rest is assumed; and if fields beside temperatures and positions do not lie
+        on their grid.
     """
-    path = _path(path)
-    with open_file(path) as file:
+    source = source_of(given)
+    path = name_of(source)
+    with open_file(source) as file:
         header = read_header(file)
         _require_l1c(path, file, header)
-        sensor = _sensor(path, header)
-        groups = {
-            s.name: _layout(path, file[s.name], sensor) for s in sensor.swaths if s.name in file
-        }
+        sensor = _sensor(path, file, header)
+        found = {s.name: child(file, s.name) for s in sensor.swaths}
+        groups = {n: _layout(path, n, g, sensor) for n, g in found.items() if g is not None}
+        beside = [n for n in groups_with_temperatures(file) if n not in found]
+    if beside:
+        warn(
+            f"{path}: swath group {', '.join(beside)} is left out: no channel of "
+            f"{sensor.name}'s table lies there"
+        )
     if not groups:
         wanted = ", ".join(s.name for s in sensor.swaths)
         raise FileFormatError(f"{path}: {sensor.name} needs swath groups {wanted}; none is there")
-    number = header.get("GranuleNumber", "")
     return Granule(
         path=path,
+        source=source,
         sensor=sensor,
         platform=header.get("SatelliteName", "") or _from_name(path, 1),
-        orbit=int(number) if number.lstrip("-").isdigit() else -1,
+        orbit=granule_number(header),
         version=header.get("ProductVersion", ""),
         header=header,
         groups=groups,
@@ -230,96 +214,128 @@ def read_granule(path: str | os.PathLike[str]) -> Granule:
 
 def _from_name(path: str, position: int) -> str:
     """One field of an archive file name, which begins with 1C.PLATFORM.SENSOR."""
-    parts = Path(path).name.split(".")
+    parts = os.path.basename(path).split(".")
     return parts[position] if len(parts) > 4 else ""
 
 
 def _require_l1c(path: str, file: h5py.File, header: Mapping[str, str]) -> None:
     product = header.get("AlgorithmID", "") or _from_name(path, 0)
-    if re.match(r"1C", product):
+    if product.startswith("1C"):
         return
-    if not product and any(f"{g}/{TB_FIELD}" in file for g in file):
+    groups = (child(file, name) for name in file)
+    if not product and any(isinstance(g, h5py.Group) and TB_FIELD in g for g in groups):
         return
     what = f"holds the product {product}" if product else "has no GPM header"
     raise FileFormatError(f"{path}: {what}; a level 1C granule (1C or 1C-R) is needed")
 
 
-def _sensor(path: str, header: Mapping[str, str]) -> Sensor:
+def _sensor(path: str, file: h5py.File, header: Mapping[str, str]) -> Sensor:
     name = header.get("InstrumentName", "") or _from_name(path, 2)
-    sensor = find_sensor(name)
-    if sensor is None:
-        raise UnknownSensorError(
-            f"{path}: unknown instrument {name!r}; known are {', '.join(list_sensors())}. "
-            "A new sensor needs a table in xrain/sensors"
-        )
-    return sensor
+    sensor = find_sensor(name, header.get("SatelliteName", "") or _from_name(path, 1))
+    return sensor_of_file(path, file, header, name or "radiometer") if sensor is None else sensor
 
 
-def _layout(path: str, group: h5py.Group, sensor: Sensor) -> GroupLayout:
-    name = group.name.strip("/")
+def _layout(path: str, name: str, group: Any, sensor: Sensor) -> GroupLayout:
     if not isinstance(group, h5py.Group):
         raise FileFormatError(
             f"{path}: {name} is no group; a swath group of {sensor.name} is needed"
         )
     channels = sensor.swath_channels(name)
-    fields: list[str] = []
-    group.visititems(lambda n, o: fields.append(n) if isinstance(o, h5py.Dataset) else None)
+    members = {field: dataset_at(group, field) for field in _FIELDS}
+    found = {field: item for field, item in members.items() if item is not None}
     for needed in (TB_FIELD, LATITUDE_FIELD, LONGITUDE_FIELD):
-        if needed not in fields:
+        if needed not in found:
             raise FileFormatError(f"{path}: {name}/{needed} is missing")
-    shape = group[TB_FIELD].shape
-    if len(shape) != 3 or shape[2] != len(channels):
+    tb = found[TB_FIELD]
+    if tb.ndim != 3 or tb.shape[2] != len(channels):
         raise FileFormatError(
-            f"{path}: {name}/{TB_FIELD} has shape {shape}; {sensor.name} needs "
+            f"{path}: {name}/{TB_FIELD} has shape {tb.shape}; {sensor.name} needs "
             f"(scan, pixel, {len(channels)})"
         )
-    _require_shapes(path, group, fields)
-    chunks = group[TB_FIELD].chunks
-    return GroupLayout(
-        name, shape[0], shape[1], channels, frozenset(fields), chunks[0] if chunks else shape[0]
-    )
+    require_size(path, f"{name}/{TB_FIELD}", tb.shape[:2])
+    for field in (TB_FIELD, LATITUDE_FIELD, LONGITUDE_FIELD):
+        require_written(path, f"{name}/{field}", found[field])
+    units = text_attribute(tb, "units") or text_attribute(tb, "Units")
+    if units and not is_kelvin(units):
+        raise FileFormatError(f"{path}: {name}/{TB_FIELD} is in {units!r}; K is needed")
+    scans, pixels = tb.shape[:2]
+    rows = tb.chunks[0] if tb.chunks else scans
+    return GroupLayout(name, scans, pixels, channels, _fields_on_grid(path, name, found), rows)
 
 
-def _require_shapes(path: str, group: h5py.Group, fields: list[str]) -> None:
-    """Raise FileFormatError if a field does not lie on the grid of Tc."""
-    name, tb = group.name.strip("/"), group[TB_FIELD].shape
-    index = {tb[2:], tb[::2], tb[::-2]}
-    for field in fields:
-        shape = group[field].shape
-        if field in _ON_PIXELS:
-            good = shape[:2] == tb[:2]
-        elif field == INCIDENCE_INDEX_FIELD:
-            good = shape in index
-        elif field in SCAN_FIELDS.values() or field.startswith("ScanTime/"):
-            good = shape == tb[:1]
-        else:
-            continue
-        if not good:
+def _fields_on_grid(path: str, name: str, found: Mapping[str, h5py.Dataset]) -> frozenset[str]:
+    """Names of the fields that lie on the grid of Tc; positions must, the others are warned of.
+
+    Subsetters may cut the arrays of the pixels and forget those of the scans.
+    """
+    tb = found[TB_FIELD].shape
+    odd = {f: d.shape for f, d in found.items() if not _fits(f, d.shape, tb)}
+    for field in (LATITUDE_FIELD, LONGITUDE_FIELD):
+        if field in odd:
             raise FileFormatError(
-                f"{path}: {name}/{field} has shape {shape}, {name}/{TB_FIELD} has {tb}"
+                f"{path}: {name}/{field} has shape {odd[field]}, {name}/{TB_FIELD} has {tb}"
             )
+    if odd:
+        told = ", ".join(f"{name}/{field} has shape {shape}" for field, shape in odd.items())
+        warn(f"{path}: {told}, {name}/{TB_FIELD} has {tb}; what does not fit is left out")
+    return frozenset(found) - frozenset(odd)
 
 
-def decode(raw: Array, field: str) -> npt.NDArray[np.float32]:
-    """Turn the archive's missing values into NaN; float32, in place where it can be."""
-    values = raw.astype(np.float32, copy=False)
-    lowest = _LOWEST.get(field, _LOWEST_OTHERWISE)
-    missing = ~(values >= np.float32(lowest))
-    if missing.any():
-        values = np.where(missing, np.float32(np.nan), values)
+def _fits(field: str, shape: tuple[int, ...], tb: tuple[int, ...]) -> bool:
+    if field == TB_FIELD:
+        return True
+    if field in (LATITUDE_FIELD, LONGITUDE_FIELD):
+        return shape == tb[:2]
+    if field in _ON_PIXELS:
+        most = 3 if field in (INCIDENCE_FIELD, GLINT_FIELD) else 2
+        return shape[:2] == tb[:2] and 2 <= len(shape) <= most and 0 not in shape[2:]
+    if field == INCIDENCE_INDEX_FIELD:
+        return shape in {tb[2:], tb[::2], tb[::-2]}
+    return shape == tb[:1]
+
+
+def decode(raw: Array, field: str, fills: Sequence[float] = ()) -> npt.NDArray[np.float32]:
+    """Turn missing and impossible values into NaN.
+
+    Parameters
+    ----------
+    raw : array
+        What the file holds; overwritten if it is float32.
+    field : str
+        Name of the field, which tells what its values can be.
+    fills : sequence of float
+        What the file says stands for missing.
+
+    Returns
+    -------
+    array of float32
+    """
+    low, high = LIMITS[field]
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(raw, np.float32)
+    flat = values.reshape(-1)
+    for first in range(0, flat.size, _BLOCK):  # in pieces that stay in the processor's cache
+        part = flat[first : first + _BLOCK]
+        good = (part >= np.float32(low)) & (part <= np.float32(high))
+        if not good.all():
+            part[~good] = np.nan
+    for fill in fills:
+        values = np.where(values == np.float32(fill), np.float32(np.nan), values)
     return values
 
 
 def read_field(file: h5py.File, group: str, field: str, rows: slice) -> npt.NDArray[np.float32]:
     """Read some scans of a field as float32 with NaN where the value is missing."""
-    return decode(read_rows(file[f"{group}/{field}"], rows), field)
+    item = file[f"{group}/{field}"]
+    return decode(read_rows(item, rows), field, fill_values(item, *LIMITS[field]))
 
 
 def read_quality(file: h5py.File, group: str, rows: slice) -> npt.NDArray[np.int8]:
     """Read the quality code of some scans as int8, −99 where missing."""
-    values = file[f"{group}/{QUALITY_FIELD}"][rows]
+    values = read_rows(file[f"{group}/{QUALITY_FIELD}"], rows)
     if values.dtype != np.int8:
-        values = np.where(np.isfinite(values), values, QUALITY_FILL).astype(np.int8)
+        known = np.isfinite(values) & (values >= QUALITY_FILL) & (values <= 127)
+        values = np.where(known, values, QUALITY_FILL).astype(np.int8)
     out: npt.NDArray[np.int8] = values
     return out
 
@@ -345,37 +361,15 @@ def read_incidence(file: h5py.File, group: str, rows: slice) -> npt.NDArray[np.f
 
 def _incidence_index(file: h5py.File, group: str, rows: slice) -> Array | None:
     """1-based index (scan, channel) of the angle that each channel has; None if not given."""
-    field = file.get(f"{group}/{INCIDENCE_INDEX_FIELD}")
-    if field is None:
-        return None
+    field = dataset_at(file, f"{group}/{INCIDENCE_INDEX_FIELD}")
     scans, channels = file[f"{group}/{TB_FIELD}"].shape[::2]
+    if field is None or field.shape not in {(channels,), (scans, channels), (channels, scans)}:
+        return None
     index: Array
     if field.ndim == 1:
-        index = np.broadcast_to(field[:], (scans, channels))[rows]
+        index = np.broadcast_to(read_rows(field, slice(None)), (scans, channels))[rows]
     elif field.shape == (scans, channels):
-        index = field[rows]
+        index = read_rows(field, rows)
     else:
-        index = field[:].T[rows]
-    return index
-
-
-def read_time(file: h5py.File, group: str, rows: slice) -> npt.NDArray[np.datetime64]:
-    """Scan time in UTC to the millisecond, NaT where the date is missing."""
-    base = f"{group}/ScanTime"
-    scans = file[f"{group}/{LATITUDE_FIELD}"][rows, :0].shape[0]
-    if f"{base}/Year" not in file:
-        return np.full(scans, np.datetime64("NaT", "ns"))
-
-    def part(name: str) -> npt.NDArray[np.int64]:
-        return np.asarray(file[f"{base}/{name}"][rows], np.int64)
-
-    year, month, day = part("Year"), part("Month"), part("DayOfMonth")
-    hour, minute, second = part("Hour"), part("Minute"), part("Second")
-    milli = part("MilliSecond") if f"{base}/MilliSecond" in file else np.zeros_like(year)
-    bad = (year < 1900) | (month < 1) | (day < 1) | (hour < 0) | (minute < 0) | (second < 0)
-    months = (year - 1970) * 12 + month - 1
-    time = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
-    seconds = hour * 3600 + minute * 60 + second
-    out = time.astype("datetime64[ms]") + seconds * 1000 + np.maximum(milli, 0)
-    out = np.where(bad, np.datetime64("NaT", "ms"), out).astype("datetime64[ns]")
-    return out
+        index = read_rows(field, slice(None)).T[rows]
+    return np.nan_to_num(index, nan=-99).clip(-99, 99).astype(np.int8)

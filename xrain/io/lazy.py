@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-import zlib
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from xarray.backends.locks import HDF5_LOCK
 from xarray.core import indexing
 
 from xrain.conventions import ATTRIBUTES
-from xrain.errors import FileFormatError
+from xrain.io.hdf5 import name_of, tell_damage
 
 Array = npt.NDArray[Any]
 
@@ -29,28 +30,35 @@ class FileReader:
 
     Parameters
     ----------
-    path : str
+    source : str or file object
         An HDF5 file.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._manager = CachingFileManager(h5py.File, os.path.abspath(path), mode="r")
+    def __init__(self, source: Any) -> None:
+        self.name = name_of(source)
+        place = os.path.abspath(source) if isinstance(source, str) else source
+        self._manager = CachingFileManager(h5py.File, place, mode="r")
+        if not isinstance(source, str):
+            # The HDF5 library would read a file object after Python has ended, and crash.
+            atexit.register(_close_if_there, weakref.ref(self))
 
     def close(self) -> None:
         """Close the file."""
         self._manager.close()
 
     def read(self, reader: Callable[..., Array], group: str, *args: Any) -> Array:
-        """Call ``reader(file, group, …)`` on the open file."""
-        try:
-            with HDF5_LOCK, self._manager.acquire_context(needs_lock=False) as file:
-                return reader(file, group, *args)
-        except (OSError, zlib.error) as error:
-            raise FileFormatError(
-                f"{self.path}: {group} cannot be read, the file is damaged or gone "
-                f"({error}); fetch it again"
-            ) from error
+        """Call ``reader(file, group, …)`` on the open file; FileFormatError if it is damaged."""
+        with (
+            tell_damage(self.name, group),
+            HDF5_LOCK,
+            self._manager.acquire_context(needs_lock=False) as file,
+        ):
+            return reader(file, group, *args)
+
+
+def _close_if_there(reader: weakref.ref[FileReader]) -> None:
+    if (left := reader()) is not None:
+        left.close()
 
 
 class LazyArray(BackendArray):

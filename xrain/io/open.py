@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from xarray.core import indexing
 
-from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, PIXEL, SCAN, TIME
-from xrain.errors import InputError
+from xrain.conventions import CHANNEL, LATITUDE, LONGITUDE, PIXEL, SCAN, SURFACE_PRECIP, TIME
+from xrain.errors import FileFormatError, InputError
+from xrain.io.hdf5 import name_of, open_file, require_sound_heaps, source_of, tell_damage
+from xrain.io.header import read_header
+from xrain.io.lazy import LazyArray
+from xrain.io.scan_identity import distinct_scans, filled_times
+from xrain.io.storable import evenly_chunked
 from xrain.io.swath import Coregistration
 
-Path = str | os.PathLike[str]
+Path = Any
+"""A path, a file object opened for reading in binary mode, or the bytes of a file."""
 
 
 def open_l1c(
@@ -31,7 +38,8 @@ def open_l1c(
     ----------
     path : path-like, or an iterable of them
         One granule, or granules of one radiometer, which are sorted by time and joined along
-        ``scan``; scans that an earlier granule already holds are dropped.
+        ``scan``; a scan that several hold comes once, from the newest version. Open files and
+        bytes are taken as well as paths.
     chunks : int, dict, "auto" or None, optional
         As in :func:`xarray.open_dataset`. None leaves a single granule lazy without Dask;
         several granules are always Dask arrays, by default in chunks that suit the files.
@@ -55,6 +63,14 @@ def open_l1c(
         If no sensor table describes its instrument.
     InputError
         If there is no file, or the granules are of different radiometers.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> from xrain.testing import write_fake_l1c
+    >>> ds = xrain.open_l1c(write_fake_l1c("granule.HDF5", "gmi", scans=16))
+    >>> dict(ds["tb"].sizes)
+    {'scan': 16, 'pixel': 221, 'channel': 13}
     """
     return _open(path, "gpm-l1c", chunks, {"swath": swath, "coregistration": coregistration})
 
@@ -90,6 +106,15 @@ def open_reference(
         If a file is not a readable granule of these products, or lacks the swath group.
     InputError
         If there is no file, or the granules are of different instruments or products.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> from xrain.io.truth import radar_path
+    >>> granule = xrain.simulate_granule("gmi", "orbit.HDF5", scans=40, with_radar=True)
+    >>> radar = xrain.open_reference(radar_path(granule))
+    >>> radar["surface_precip"].dims
+    ('scan', 'pixel')
     """
     return _open(path, "gpm-l2", chunks, {"swath": swath})
 
@@ -97,14 +122,19 @@ def open_reference(
 def _open(
     path: Path | Iterable[Path], engine: str, chunks: Any, options: dict[str, Any]
 ) -> xr.Dataset:
-    if isinstance(path, str | os.PathLike):
-        return xr.open_dataset(path, engine=engine, chunks=chunks, **options)
-    paths = list(path)
+    if _is_one(path):
+        return xr.open_dataset(source_of(path), engine=engine, chunks=chunks, **options)
+    paths = [source_of(p) for p in path]
     if not paths:
         raise InputError("no granule to open: the list of files is empty")
     lazy = {} if chunks is None else chunks
     parts = [xr.open_dataset(p, engine=engine, chunks=lazy, **options) for p in paths]
     return parts[0] if len(parts) == 1 else join(parts)
+
+
+def _is_one(path: Path) -> bool:
+    """Whether one granule is given; an open file can be iterated over, too."""
+    return isinstance(path, str | os.PathLike | bytes) or hasattr(path, "read")
 
 
 def join(parts: list[xr.Dataset]) -> xr.Dataset:
@@ -120,16 +150,9 @@ def join(parts: list[xr.Dataset]) -> xr.Dataset:
     _require_one_instrument(parts)
     dim = SCAN if SCAN in parts[0].dims else TIME
     shared = set.intersection(*(set(p.variables) for p in parts))
-    ordered = sorted((p.drop_vars(set(p.variables) - shared) for p in parts), key=_first_time)
-    kept, last = [], np.datetime64("NaT", "ns")
-    for part in ordered:
-        time = part[TIME].values
-        new = ~(time <= last)
-        kept.append(part.isel({dim: _as_slice(np.flatnonzero(new))}))
-        if (~np.isnat(time)).any():
-            last = np.fmax(last, np.nanmax(time))
+    runs = _runs(parts)
     out = xr.concat(
-        kept,
+        [parts[i].drop_vars(set(parts[i].variables) - shared).isel({dim: r}) for i, r in runs],
         dim,
         data_vars="minimal",
         coords="minimal",
@@ -137,16 +160,34 @@ def join(parts: list[xr.Dataset]) -> xr.Dataset:
         join="override",
         combine_attrs="drop_conflicts",
     )
-    out.attrs["granule"] = ", ".join(str(p.attrs.get("granule", "")) for p in ordered)
+    out = evenly_chunked(out)
+    used = dict.fromkeys(i for i, _ in runs)
+    out.attrs["granule"] = ", ".join(str(parts[i].attrs.get("granule", "")) for i in used)
     out.set_close(partial(_close_all, parts))
     return out
 
 
-def _as_slice(rows: npt.NDArray[np.intp]) -> slice | npt.NDArray[np.intp]:
-    """Rows that follow one another as a slice, which keeps the chunks of the file."""
-    if rows.size and rows[-1] - rows[0] == rows.size - 1:
-        return slice(int(rows[0]), int(rows[-1]) + 1)
-    return rows
+def _runs(parts: list[xr.Dataset]) -> list[tuple[int, slice]]:
+    """Stretches of rows to keep of each part, in order of time; slices keep a file's chunks."""
+    times = [p[TIME].values for p in parts]
+    versions = [str(p.attrs.get("product_version", "")) for p in parts]
+    runs = []
+    for i, rows in enumerate(distinct_scans(times, versions)):
+        filled = filled_times(times[i])
+        for run in np.split(rows, _ends(rows, filled[rows])):
+            if run.size:
+                place = slice(int(run[0]), int(run[-1]) + 1)
+                runs.append((_first_time(filled[place]), i, place))
+    runs.sort(key=lambda run: run[:2])
+    return [(i, rows) for _, i, rows in runs] or [(0, slice(0, 0))]
+
+
+def _ends(rows: npt.NDArray[np.intp], time: npt.NDArray[np.datetime64]) -> npt.NDArray[np.intp]:
+    """Places at which kept rows are interrupted, by rows left out or by a gap in time."""
+    step = np.abs(np.diff(time).astype(np.int64))
+    known = step[step >= 0]  # what is missing is not
+    usual = np.median(known) if known.size else np.inf
+    return np.flatnonzero((np.diff(rows) > 1) | (step > 2 * usual)) + 1
 
 
 def _close_all(parts: list[xr.Dataset]) -> None:
@@ -154,11 +195,9 @@ def _close_all(parts: list[xr.Dataset]) -> None:
         part.close()
 
 
-def _first_time(part: xr.Dataset) -> np.datetime64:
-    time = part[TIME].values
-    valid = time[~np.isnat(time)]
-    first: np.datetime64 = valid.min() if valid.size else np.datetime64("1678-01-01", "ns")
-    return first
+def _first_time(time: npt.NDArray[np.datetime64]) -> np.datetime64:
+    known = time[~np.isnat(time)]
+    return np.datetime64(known.min() if known.size else "1678-01-01", "ns")
 
 
 def _require_one_instrument(parts: list[xr.Dataset]) -> None:
@@ -184,3 +223,66 @@ def _same(first: xr.Dataset, part: xr.Dataset, dim: str) -> bool:
     if dim not in part.dims or part.sizes[dim] != first.sizes[dim]:
         return False
     return dim not in first.coords or bool((part[dim].values == first[dim].values).all())
+
+
+def open_any(path: Path) -> xr.Dataset:
+    """Open rain or temperatures, lazily, whatever kind of file they are in.
+
+    Parameters
+    ----------
+    path : path-like, file object or bytes
+        A rain file of :func:`xrain.write_rain` or of :func:`xrain.grid_rain`, netCDF or the
+        folder of a Zarr store; a rain granule of the archive, as for :func:`open_reference`; or
+        else an L1C granule.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    FileFormatError
+        If it is neither, or damaged; also later, when values are read.
+    """
+    source = source_of(path)
+    name = name_of(source)
+    store = isinstance(source, str) and os.path.isdir(source)
+    kind = "rain" if store else _kind_of(source)
+    if kind != "rain":
+        return open_l1c(source) if kind == "1" else open_reference(source)
+    with tell_damage(name):
+        ds = xr.open_dataset(source, engine="zarr" if store else "h5netcdf")
+    if SURFACE_PRECIP not in ds.variables:
+        ds.close()
+        raise FileFormatError(f"{name}: is a folder without {SURFACE_PRECIP}, no rain store")
+    return _guarded(ds, name)
+
+
+def _kind_of(source: Any) -> str:
+    """Tell a file of rain by its variable, granules of other levels by their header."""
+    with open_file(source, "An L1C granule (1C*.HDF5 or .nc) or a rain file") as file:
+        require_sound_heaps(file)
+        if SURFACE_PRECIP in file:
+            return "rain"
+        level = read_header(file).get("AlgorithmID", "1")[:1]
+        return level if level in ("2", "3") else "1"
+
+
+def _guarded(ds: xr.Dataset, name: str) -> xr.Dataset:
+    """Let damage that shows when values are read be told as such."""
+    out = ds.copy()
+    for key, variable in ds.variables.items():
+        if variable.ndim and key not in ds.indexes and variable.dtype.kind in "fiumM":
+            read = partial(_read_rows, variable, name)
+            lazy = indexing.LazilyIndexedArray(LazyArray(variable.shape, variable.dtype, read))
+            guarded = xr.Variable(variable.dims, lazy, variable.attrs, variable.encoding)
+            out = out.assign({key: guarded}) if key in ds.data_vars else out.assign_coords(
+                {key: guarded}
+            )  # fmt: skip
+    out.set_close(ds.close)
+    return out
+
+
+def _read_rows(variable: xr.Variable, name: str, rows: slice) -> npt.NDArray[Any]:
+    with tell_damage(name, "the rain"):
+        return np.asarray(variable[rows].values)

@@ -16,14 +16,30 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xrain.conventions import ATTRIBUTES, BAND, LATITUDE, LONGITUDE, SCAN, TIME
+from xrain.conventions import ATTRIBUTES, BAND, LATITUDE, LAYER, LONGITUDE, SCAN, TIME
 from xrain.errors import FileFormatError
 from xrain.io import l1c
 from xrain.io.chunks import read_rows
+from xrain.io.hdf5 import (
+    MOST_CELLS,
+    MOST_PIXELS,
+    child,
+    dataset_at,
+    fill_values,
+    name_of,
+    open_file,
+    require_size,
+    source_of,
+    text_attribute,
+    warn,
+)
+from xrain.io.header import granule_number, read_header
 from xrain.io.lazy import FileReader, LazyArray, chunk_scans, lazy_variable
 from xrain.io.reference_layout import (
     BANDS,
+    HEIGHT,
     LATITUDES,
+    LAYER_TOPS,
     LONGITUDES,
     PRODUCTS,
     Field,
@@ -31,6 +47,7 @@ from xrain.io.reference_layout import (
     dimensions,
     find_product,
 )
+from xrain.io.scan_time import scan_times
 from xrain.sensors import find_sensor
 
 __all__ = ["ReferenceGranule", "group_dataset", "open_group", "read_reference"]
@@ -40,6 +57,12 @@ Array = npt.NDArray[Any]
 _WANTED: Final = "A 2A GPROF, 2A radar, 2B CORRA or half-hourly IMERG granule (HDF5)"
 _GRID: Final = (TIME, LATITUDE, LONGITUDE)
 _COORDINATES: Final = (LATITUDE, LONGITUDE)
+LAYER_TOP: Final = "layer_top"
+_POSSIBLE: Final = (-360.0, 50_000.0)
+"""Range of all values of all fields; a fill value outside is known as none already."""
+
+_LONGEST: Final = 4e9
+"""Seconds from an epoch that a time can lie away: a century."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,9 @@ class ReferenceGranule:
     Attributes
     ----------
     path : str
-        The file.
+        The file, or what names an open one.
+    source : str or file object
+        What is read.
     product : Product
         Its layout.
     header : dict of str to str
@@ -89,6 +114,7 @@ class ReferenceGranule:
     """
 
     path: str
+    source: Any
     product: Product
     header: Mapping[str, str]
     groups: Mapping[str, Mapping[str, Stored]]
@@ -98,49 +124,54 @@ class ReferenceGranule:
     def attributes(self) -> dict[str, Any]:
         """Sensor, platform, orbit and version, then the rest of the header."""
         name = self.header.get("InstrumentName", "")
-        sensor = find_sensor(name) if name else None
-        number = self.header.get("GranuleNumber", "")
+        sensor = find_sensor(name, self.header.get("SatelliteName", "")) if name else None
         own = {
             "sensor": sensor.name if sensor else name,
             "platform": self.header.get("SatelliteName", ""),
             "granule": os.path.basename(self.path),
-            "orbit": int(number) if number.lstrip("-").isdigit() else -1,
+            "orbit": granule_number(self.header),
             "product": self.header.get("AlgorithmID", ""),
             "product_version": self.header.get("ProductVersion", ""),
         }
         return own | {k: v for k, v in self.header.items() if k not in own}
 
 
-def read_reference(path: str | os.PathLike[str]) -> ReferenceGranule:
+def read_reference(given: Any) -> ReferenceGranule:
     """Read what a rain granule says of itself.
 
     Parameters
     ----------
-    path : path-like
+    given : path-like, file object or bytes
         A granule of one of :data:`xrain.io.reference_layout.PRODUCTS`.
+
+    Returns
+    -------
+    ReferenceGranule
 
     Raises
     ------
     FileFormatError
         If the file cannot be read, is another product, or has a wrong shape.
     """
-    with l1c.open_file(path, _WANTED) as file:
-        path = str(os.fspath(path))
-        header = l1c.read_header(file)
+    source = source_of(given)
+    path = name_of(source)
+    with open_file(source, _WANTED) as file:
+        header = read_header(file)
         product = _product(path, header)
-        names = [n for n in product.groups if isinstance(file.get(n), h5py.Group)]
-        if not names:
+        found = {name: child(file, name) for name in product.groups}
+        members = {name: g for name, g in found.items() if isinstance(g, h5py.Group)}
+        if not members:
             raise FileFormatError(
                 f"{path}: {product.name} needs a group {' or '.join(product.groups)}; the file "
-                f"has {', '.join(file) or 'none'}"
+                f"has {', '.join(list(file)[:20]) or 'none'}"
             )
-        groups = {name: _stored(path, file[name], product) for name in names}
+        groups = {name: _stored(path, group, product) for name, group in members.items()}
         chunks = {
-            name: (file[name][stored[LATITUDE].path].chunks or (1,))[0]
+            name: (members[name][stored[LATITUDE].path].chunks or (1,))[0]
             for name, stored in groups.items()
             if LATITUDE in stored
         }
-    return ReferenceGranule(path, product, header, groups, chunks)
+    return ReferenceGranule(path, source, product, header, groups, chunks)
 
 
 def _product(path: str, header: Mapping[str, str]) -> Product:
@@ -158,21 +189,24 @@ def _stored(path: str, group: h5py.Group, product: Product) -> dict[str, Stored]
     """Find the fields of a group, and check that they lie on its grid."""
     out = {}
     for field in product.fields:
-        place = next((p for p in field.paths if isinstance(group.get(p), h5py.Dataset)), None)
-        if place is not None:
-            out[field.name] = _describe(path, group[place], field, place, product.gridded)
+        for place in field.paths:
+            item = dataset_at(group, place)
+            if item is not None:
+                out[field.name] = _describe(path, item, field, place, product.gridded)
+                break
     needed = [f for f in product.fields if f.name in ("latitude", "longitude", "surface_precip")]
     missing = [f.paths[0] for f in needed if f.name not in out]
     if missing:
         raise FileFormatError(
             f"{path}: {group.name.strip('/')} lacks {', '.join(missing)}; {_WANTED} is needed"
         )
-    _require_one_grid(path, group, out)
-    return out
+    shape = out["surface_precip"].shape
+    require_size(path, group.name.strip("/"), shape, MOST_CELLS if product.gridded else MOST_PIXELS)
+    return _on_one_grid(path, group, out)
 
 
 def _describe(path: str, item: h5py.Dataset, field: Field, place: str, gridded: bool) -> Stored:
-    names = l1c.text(item.attrs.get("DimensionNames", ""))
+    names = text_attribute(item, "DimensionNames")
     dims = dimensions(names, item.ndim, gridded)
     if dims is None:
         raise FileFormatError(f"{path}: {item.name} has unknown dimensions {names!r}")
@@ -183,19 +217,28 @@ def _describe(path: str, item: h5py.Dataset, field: Field, place: str, gridded: 
     )
 
 
-def _require_one_grid(path: str, group: h5py.Group, stored: Mapping[str, Stored]) -> None:
-    sizes: dict[str, int] = {}
-    for one in stored.values():
-        for dim, size in zip(one.dims, one.shape, strict=True):
-            if sizes.setdefault(dim, size) != size:
-                name = group.name.strip("/")
-                raise FileFormatError(
-                    f"{path}: {name}/{one.path} has shape {one.shape}, other fields of {name} "
-                    f"have {sizes[dim]} along {dim}; the file is damaged, fetch it again"
-                )
+def _on_one_grid(path: str, group: h5py.Group, stored: dict[str, Stored]) -> dict[str, Stored]:
+    """Fields that lie on the grid of the rain; positions must, the others are warned of."""
+    rain = stored["surface_precip"]
+    sizes = dict(zip(rain.dims, rain.shape, strict=True))
+    odd = {}
+    for name, one in stored.items():
+        own = dict(zip(one.dims, one.shape, strict=True)).items()
+        for layers in (n for d, n in own if d == LAYER):
+            sizes.setdefault(LAYER, layers)  # the first profile's
+        if any(sizes.get(d, n) != n for d, n in own if d != BAND or n != len(BANDS)):
+            odd[name] = one
+    name = group.name.strip("/")
+    told = ", ".join(f"{name}/{s.path} has shape {s.shape}" for s in odd.values())
+    told = f"{path}: {told}, {name}/{rain.path} has {rain.shape}"
+    if odd.keys() & set(_COORDINATES):
+        raise FileFormatError(f"{told}; the file is damaged, fetch it again")
+    if odd:
+        warn(f"{told}; what does not fit is left out")
+    return {name: one for name, one in stored.items() if name not in odd}
 
 
-def open_group(path: str | os.PathLike[str], name: str | None = None) -> xr.Dataset:
+def open_group(path: Any, name: str | None = None) -> xr.Dataset:
     """Open one swath group, by default the one that covers most; see :func:`group_dataset`."""
     return group_dataset(read_reference(path), name)
 
@@ -222,12 +265,13 @@ def group_dataset(granule: ReferenceGranule, name: str | None = None) -> xr.Data
             f"{granule.path}: swath group {name!r} is missing; the file has "
             f"{', '.join(granule.groups)}. Choose one of them with swath=…"
         )
-    reader = FileReader(granule.path)
+    reader = FileReader(granule.source)
     build = _grid if granule.product.gridded else _swath
     out = build(granule, name, reader)
     out.attrs = granule.attributes | {"reference_swath": name}
     out.set_close(reader.close)
-    out.encoding["source"] = os.path.abspath(granule.path)
+    if isinstance(granule.source, str):
+        out.encoding["source"] = os.path.abspath(granule.source)
     return out
 
 
@@ -236,39 +280,69 @@ def _swath(granule: ReferenceGranule, name: str, reader: FileReader) -> xr.Datas
     scans = stored[LATITUDE].shape[0]
     chunks = {SCAN: chunk_scans(granule.chunk_scans[name], scans)}
     variables = {k: _variable(reader, name, s, s.dims, chunks) for k, s in stored.items()}
-    time = reader.read(l1c.read_time, name, slice(0, scans))
+    time = scan_times(reader, name, scans)
     variables[TIME] = xr.Variable((SCAN,), time, ATTRIBUTES[TIME])
     if any(BAND in s.dims for s in stored.values()):
         variables[BAND] = xr.Variable((BAND,), list(BANDS), ATTRIBUTES[BAND])
-    names = (*_COORDINATES, TIME, BAND, *l1c.PIXEL_FIELDS, *l1c.SCAN_FIELDS)
+    layers = {dict(zip(s.dims, s.shape, strict=True)).get(LAYER) for s in stored.values()}
+    if (count := max((n for n in layers if n), default=0)) and (
+        tops := reader.read(_read_layer_tops, "", count)
+    ).size:
+        variables[LAYER_TOP] = xr.Variable((LAYER,), tops, ATTRIBUTES[LAYER_TOP])
+    names = (*_COORDINATES, TIME, BAND, LAYER_TOP, *l1c.PIXEL_FIELDS, *l1c.SCAN_FIELDS)
     return xr.Dataset(variables).set_coords([n for n in names if n in variables])
+
+
+def _read_layer_tops(file: h5py.File, group: str, count: int) -> Array:
+    """Heights of the layers of profiles in km, none where the file does not tell them."""
+    item = dataset_at(file, LAYER_TOPS)
+    if item is None or item.shape != (count,):
+        return np.empty(0, np.float32)
+    return HEIGHT.decode(item[:])
 
 
 def _grid(granule: ReferenceGranule, name: str, reader: FileReader) -> xr.Dataset:
     stored = granule.groups[name]
     variables = {k: _variable(reader, name, s, _GRID, {}) for k, s in stored.items()}
+    rain = stored["surface_precip"]
+    sizes = dict(zip(rain.dims, rain.shape, strict=True))
     for coordinate, kind in ((LATITUDE, LATITUDES), (LONGITUDE, LONGITUDES)):
-        raw = reader.read(_read_whole, name, coordinate[:3])
+        raw = reader.read(_read_axis, name, coordinate[:3], (sizes[coordinate],))
         variables[coordinate] = xr.Variable((coordinate,), kind.decode(raw), ATTRIBUTES[coordinate])
     attrs = ATTRIBUTES[TIME] | {"long_name": "start of the half hour", "bounds": "time_bounds"}
     units = {"units": "seconds since 1970-01-01"}
-    variables[TIME] = xr.Variable((TIME,), reader.read(_read_times, name, "time"), attrs, units)
-    bounds = reader.read(_read_times, name, "time_bnds")
+    time = reader.read(_read_times, name, "time", (sizes[TIME],))
+    variables[TIME] = xr.Variable((TIME,), time, attrs, units)
+    bounds = reader.read(_read_times, name, "time_bnds", (sizes[TIME], 2))
     variables["time_bounds"] = xr.Variable((TIME, "bound"), bounds, None, units)
     return xr.Dataset(variables).set_coords(["time_bounds"])
 
 
-def _read_whole(file: h5py.File, group: str, path: str) -> Array:
-    out: Array = file[f"{group}/{path}"][:]
+def _axis(file: h5py.File, group: str, path: str, shape: tuple[int, ...]) -> h5py.Dataset:
+    """Return a dataset that describes an axis of a grid; FileFormatError if it does not."""
+    item = dataset_at(file[group], path)
+    if item is None or item.shape != shape:
+        found = "is missing" if item is None else f"has shape {item.shape}, not {shape}"
+        raise FileFormatError(f"{file.filename}: {group}/{path} {found}; fetch the file again")
+    return item
+
+
+def _read_axis(file: h5py.File, group: str, path: str, shape: tuple[int, ...]) -> Array:
+    out: Array = _axis(file, group, path, shape)[:]
     return out
 
 
-def _read_times(file: h5py.File, group: str, path: str) -> npt.NDArray[np.datetime64]:
+def _read_times(
+    file: h5py.File, group: str, path: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.datetime64]:
     """Read seconds since the epoch that the units name; leap seconds are not in them."""
-    item = file[f"{group}/{path}"]
-    units = l1c.text(item.attrs.get("units", "seconds since 1970-01-01"))
-    epoch = np.datetime64(units.split("since")[-1].split("UTC")[0].strip().replace(" ", "T"), "ns")
-    return np.asarray(epoch + item[:].astype("timedelta64[s]").astype("timedelta64[ns]"))
+    item = _axis(file, group, path, shape)
+    units = text_attribute(item, "units") or "seconds since 1970-01-01"
+    epoch = np.datetime64(units.split("since")[-1].split("UTC")[0].strip().replace(" ", "T"), "s")
+    seconds = item[:]
+    good = np.isfinite(seconds) & (np.abs(seconds) < _LONGEST)
+    out = epoch + np.where(good, seconds, 0).astype("timedelta64[s]")
+    return np.where(good, out, np.datetime64("NaT", "s")).astype("datetime64[ns]")
 
 
 def _variable(
@@ -307,5 +381,10 @@ def _read_field(
     file: h5py.File, group: str, stored: Stored, order: tuple[int, ...], rows: slice
 ) -> Array:
     """Read and decode some scans, or some times of a grid."""
-    values = stored.field.kind.decode(read_rows(file[f"{group}/{stored.path}"], rows))
+    item = file[f"{group}/{stored.path}"]
+    raw = read_rows(item, rows)
+    values = stored.field.kind.decode(raw)
+    if values.dtype == np.float32:
+        for fill in fill_values(item, *_POSSIBLE):
+            values = np.where(raw == np.asarray(fill, raw.dtype), np.float32(np.nan), values)
     return values.transpose(order)

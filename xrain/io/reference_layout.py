@@ -1,7 +1,8 @@
 """Where the rain products of the archive keep what xrain reads of them, and what their codes mean.
 
 After the *File Specification for GPM Products* of NASA's Precipitation Processing System, V05 to
-V07, and granules of these versions. A field that a version lacks is absent from the dataset too.
+V07, granules of these versions, and the header of a granule of V08 (GPROF-NN). A field that a
+version lacks is absent from the dataset too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from xrain.conventions import (
     BAND,
     INCIDENCE,
     LATITUDE,
+    LAYER,
     LONGITUDE,
     PIXEL,
     PRECIP_FLAG,
@@ -29,7 +31,14 @@ from xrain.conventions import (
     SURFACE_PRECIP,
     TIME,
 )
-from xrain.io.l1c import LATITUDE_FIELD, LONGITUDE_FIELD, PIXEL_FIELDS, SCAN_FIELDS
+from xrain.io.l1c import (
+    INCIDENCE_FIELD,
+    LATITUDE_FIELD,
+    LIMITS,
+    LONGITUDE_FIELD,
+    PIXEL_FIELDS,
+    SCAN_FIELDS,
+)
 
 Array = npt.NDArray[Any]
 
@@ -114,14 +123,20 @@ class Product:
     gridded: bool = False
 
 
-def _above(lowest: float, raw: Array) -> Array:
+def _between(low: float, high: float, raw: Array) -> Array:
+    """Values as float32, NaN where they are none; fills lie far outside."""
     values = raw.astype(np.float32, copy=False)
-    missing = ~(values >= np.float32(lowest))
-    return np.where(missing, np.float32(np.nan), values) if missing.any() else values
+    good = (values >= np.float32(low)) & (values <= np.float32(high))
+    return values if good.all() else np.where(good, values, np.float32(np.nan))
 
 
 def _share(raw: Array) -> Array:
-    return _above(0.0, raw) / np.float32(100)
+    return _between(0.0, 100.0, raw) / np.float32(100)
+
+
+def _whole_share(raw: Array) -> Array:
+    """Shares: whole numbers are percent, which their files do not say, others are of 1."""
+    return _share(raw) if raw.dtype.kind in "iu" else _between(0.0, 1.0, raw)
 
 
 def _same(raw: Array) -> Array:
@@ -129,24 +144,29 @@ def _same(raw: Array) -> Array:
 
 
 def _detected(raw: Array) -> Array:
-    return np.where(raw < 0, PRECIP_FLAG_FILL, raw > 0).astype(np.int8)
+    return np.where(raw >= 0, raw > 0, PRECIP_FLAG_FILL).astype(np.int8)
 
 
 def _rain_type(raw: Array) -> Array:
-    found = np.where(raw >= TYPE_STEP, raw // TYPE_STEP, -1)
-    return np.where(raw == NO_RAIN, 0, found).astype(np.int8)
+    known = (raw >= TYPE_STEP) & (raw < 4 * TYPE_STEP)
+    found = np.where(known, raw, 0) // TYPE_STEP
+    return np.where(known, found, np.where(raw == NO_RAIN, 0, -1)).astype(np.int8)
 
 
 def _phase(raw: Array) -> Array:
-    return np.where(raw == NO_PHASE, -1, raw.astype(np.int16) // PHASE_STEP).astype(np.int8)
+    known = (raw >= 0) & (raw < NO_PHASE)
+    found = np.where(known, raw, 0).astype(np.int16) // PHASE_STEP
+    return np.where(known, found, -1).astype(np.int8)
 
 
-RATE: Final = Kind(partial(_above, 0.0), "f4")
-ANGLE: Final = Kind(partial(_above, -90.0), "f4")
-LATITUDES: Final = ANGLE
-LONGITUDES: Final = Kind(partial(_above, -360.0), "f4")
-HEIGHT: Final = Kind(partial(_above, -1000.0), "f4")
+RATE: Final = Kind(partial(_between, 0.0, 10_000.0), "f4")
+LATITUDES: Final = Kind(partial(_between, *LIMITS[LATITUDE_FIELD]), "f4")
+LONGITUDES: Final = Kind(partial(_between, *LIMITS[LONGITUDE_FIELD]), "f4")
+ANGLE: Final = Kind(partial(_between, *LIMITS[INCIDENCE_FIELD]), "f4")
+HEIGHT: Final = Kind(partial(_between, -1000.0, 30_000.0), "f4")
 SHARE: Final = Kind(_share, "f4")
+WHOLE_SHARE: Final = Kind(_whole_share, "f4")
+SIGNED: Final = Kind(partial(_between, -1000.0, 1000.0), "f4")
 CODE: Final = Kind(_same, None)
 DETECTED: Final = Kind(_detected, "i1", PRECIP_FLAG_FILL)
 RAIN_TYPE: Final = Kind(_rain_type, "i1", -1)
@@ -169,7 +189,10 @@ _GPROF_STATUS = (
 )
 _GPROF = (
     *_POSITION,
-    *(Field(name, LONGITUDES, (path,)) for name, path in SCAN_FIELDS.items()),
+    *(
+        Field(name, Kind(partial(_between, *LIMITS[path]), "f4"), (path,))
+        for name, path in SCAN_FIELDS.items()
+    ),
     Field(SURFACE_PRECIP, RATE, ("surfacePrecipitation",), (
         ("long_name", "surface precipitation rate"),)),
     Field(PROBABILITY_OF_PRECIP, SHARE, ("probabilityOfPrecip",)),
@@ -188,7 +211,28 @@ _GPROF = (
         ("long_name", "quality of the retrieval"), ("comment", _GPROF_QUALITY))),
     Field("pixel_status", CODE, ("pixelStatus",), (("comment", _GPROF_STATUS),)),
     Field("sun_glint_angle", ANGLE, ("sunGlintAngle",)),
+    Field("l1c_quality", CODE, ("L1CqualityFlag",)),
+    Field("total_column_water_vapor", RATE, ("totalColumnWaterVapor",)),
+    Field("air_temperature_2m", RATE, ("temp2m",)),
+    Field("wind_speed_10m", RATE, ("windSpeed10m",)),
+    Field("orographic_wind", SIGNED, ("orographicWind",)),
+    Field("moisture_convergence", SIGNED, ("moistureConvergence",)),
+    Field("convective_fraction", SIGNED, ("convectiveFraction",)),
+    Field("leaf_area_index", RATE, ("leafAreaIndex",)),
+    Field("snow_depth", RATE, ("snowDepth",)),
+    Field("land_fraction", WHOLE_SHARE, ("landFraction",)),
+    Field("sea_ice_fraction", WHOLE_SHARE, ("iceFraction",)),
+    Field("surface_altitude", HEIGHT, ("elevation",)),
+    Field("mountain_index", CODE, ("mountainIndex",)),
+    Field("snow_flag", CODE, ("snowFlag",)),
+    Field("rain_water_content", RATE, ("rainWaterContent",)),
+    Field("cloud_water_content", RATE, ("cloudWaterContent",)),
+    Field("ice_water_content", RATE, ("iceWaterContent",)),
+    Field("latent_heating", SIGNED, ("latentHeating",)),
 )  # fmt: skip
+
+LAYER_TOPS: Final = "GprofDHeadr/hgtTopLayer"
+"""Where 2A GPROF keeps the heights of its layers."""
 
 _RADAR_SURFACES: tuple[tuple[str, Any], ...] = (
     ("comment", "0-99 ocean, 100-199 land, 200-299 coast, 300-399 inland water"),
@@ -252,6 +296,7 @@ _DIMENSIONS = (
     (re.compile(r"nscan"), SCAN),
     (re.compile(r"npixel|nray"), PIXEL),
     (re.compile(r"nfreq|nKuKa"), BAND),
+    (re.compile(r"nlyrs|nlayer"), LAYER),
     (re.compile(r"time$"), TIME),
     (re.compile(r"lon$"), LONGITUDE),
     (re.compile(r"lat$"), LATITUDE),

@@ -29,26 +29,24 @@ from xrain.conventions import (
     SWATH,
     TB,
     TIME,
+    parse_channel_name,
 )
 from xrain.errors import InputError
-from xrain.io.coregister import Coregistration, Grid
-from xrain.io.labels import channel_label, name_channels
+from xrain.geo.blockwise import BlockwiseMatch, Grid
+from xrain.io.channel_names import channel_label, name_channels
+from xrain.io.hdf5 import warn
 from xrain.io.swath import channel_coordinates
+from xrain.naming import is_zenith_angle, means
 from xrain.sensors import Channel, Sensor, find_sensor
 from xrain.sensors.describe import describe_channels
+from xrain.temperature import possible_temperatures
 
 __all__ = ["from_scene", "gather"]
 
 _LOG = logging.getLogger(__name__)
 
-_ANGLES: Final = (
-    "sensor_zenith_angle",
-    "satellite_zenith_angle",
-    "platform_zenith_angle",
-    "observation_zenith_angle",
-)
-POSSIBLE: Final = (20.0, 400.0)
-"""Brightness temperatures in K outside which a value is a fill that a reader let through."""
+_OTHERWISE: Final = ((0.0, 9.0), (48.0, 72.0), (115.0, 122.5), (195.0, np.inf))
+"""Bands in GHz of sea surface, temperature and ice, which no model of rain takes: no loss."""
 
 
 def from_scene(scene: Any) -> xr.Dataset:
@@ -148,9 +146,18 @@ class _Field:
         area = self.array.attrs.get("area")
         if area is not None and hasattr(area, "lats"):
             return area.lats, area.lons
-        names = (LATITUDE, LONGITUDE)
-        found = [self.array.coords.get(n) for n in names]
-        return None if any(f is None or f.ndim != 2 for f in found) else (found[0], found[1])
+        found = [
+            next(
+                (
+                    c
+                    for n, c in self.array.coords.items()
+                    if c.ndim == 2 and means(wanted, str(n), c.attrs.get("standard_name"))
+                ),
+                None,
+            )
+            for wanted in (LATITUDE, LONGITUDE)
+        ]
+        return None if found[0] is None or found[1] is None else (found[0], found[1])
 
     @cached_property
     def grid(self) -> tuple[Any, ...]:
@@ -168,10 +175,13 @@ class _Field:
 
     @property
     def is_angle(self) -> bool:
+        """Whether it is the zenith angle of the satellite."""
         standard = self.array.attrs.get("standard_name")
-        sun = "sun" in self.name or "solar" in self.name
-        known = standard in _ANGLES or ("zenith" in self.name and not sun)
-        return self.array.ndim == 2 and (self.name.startswith(INCIDENCE) or known)
+        return self.array.ndim == 2 and is_zenith_angle(self.name, standard)
+
+    def is_field(self, concept: str) -> bool:
+        """Whether it holds positions or times, by name or CF standard name."""
+        return means(concept, self.name, self.array.attrs.get("standard_name"))
 
 
 def _of_whole(whole: _Field, fields: Sequence[_Field]) -> xr.Dataset:
@@ -186,10 +196,12 @@ def _of_whole(whole: _Field, fields: Sequence[_Field]) -> xr.Dataset:
 
 def _require_channels(channels: Sequence[_Field], fields: Sequence[_Field]) -> None:
     if not channels:
-        loaded = ", ".join(sorted({f.name for f in fields})) or "nothing"
+        units = {f.name: f.array.attrs.get("units") for f in fields}
+        told = sorted(f"{n} ({u})" if u else n for n, u in units.items())
+        loaded = ", ".join(told) or "nothing"
         raise InputError(
-            "the Scene holds no brightness temperature of a radiometer channel; load some with "
-            f"calibration='brightness_temperature'. It holds {loaded}"
+            "the Scene holds no brightness temperature of a radiometer channel in K; load some "
+            f"with calibration='brightness_temperature'. It holds {loaded}"
         )
     _require_swath(channels)
 
@@ -206,8 +218,9 @@ def _require_swath(channels: Sequence[_Field]) -> None:
 
 
 def _sensor_of(channels: Sequence[_Field]) -> Sensor | None:
-    name = _sensor_name(channels[0].array.attrs)
-    return find_sensor(name) if name else None
+    attrs = channels[0].array.attrs
+    name = _sensor_name(attrs)
+    return find_sensor(name, str(attrs.get("platform_name", ""))) if name else None
 
 
 def _sensor_name(attrs: Mapping[str, Any]) -> str | None:
@@ -226,13 +239,19 @@ def _named(
         raise InputError(
             f"no channel is like one that models know: the Scene has {', '.join(labels)}"
         )
-    left = [
-        f"{channels[i].name} ({labels[i]})"
-        for i in sorted({*range(len(labels))} - {*places.values()})
-    ]
-    if left:
-        _LOG.info("left out, unlike any channel that models know: %s", ", ".join(left))
+    left = sorted({*range(len(labels))} - {*places.values()})
+    lost = [i for i in left if not _is_of_no_use(labels[i])]
+    if others := [f"{channels[i].name} ({labels[i]})" for i in left if i not in lost]:
+        _LOG.info("left out, of bands that no model of rain takes: %s", ", ".join(others))
+    if lost:
+        told = ", ".join(f"{channels[i].name} ({labels[i]})" for i in lost)
+        warn(f"left out, unlike any channel that models know: {told}")
     return {name: channels[i] for name, i in places.items()}
+
+
+def _is_of_no_use(label: str) -> bool:
+    parsed = parse_channel_name(label.partition("#")[0])
+    return parsed is not None and any(a <= parsed.frequency <= b for a, b in _OTHERWISE)
 
 
 @dataclass(frozen=True)
@@ -249,17 +268,17 @@ class _Swath:
 
     @cached_property
     def reference(self) -> _Field:
-        """A channel of the sensor's reference swath, else of the grid that most channels share."""
+        """A channel of the grid that most share, of the sensor's reference swath if it is known."""
         fields = list(self.channels.values())
         if self.sensor is not None:
-            for channel, field in zip(self.described, fields, strict=True):
-                if channel.swath == self.sensor.reference_swath:
-                    return field
+            group = self.sensor.reference_swath
+            own = zip(self.described, fields, strict=True)
+            fields = [f for c, f in own if c.swath == group] or fields
         grids = [f.grid for f in fields]
         return max(fields, key=lambda f: (grids.count(f.grid), f.array.size))
 
     @cached_property
-    def _grids(self) -> dict[tuple[Any, ...], Coregistration]:
+    def _grids(self) -> dict[tuple[Any, ...], BlockwiseMatch]:
         return {}
 
     def bring(self, values: da.Array, field: _Field, fill: float) -> da.Array:
@@ -273,7 +292,7 @@ class _Swath:
             )
         if field.grid not in self._grids:
             here, there = (_grid(f.positions) for f in (self.reference, field))
-            self._grids[field.grid] = Coregistration(there, here)
+            self._grids[field.grid] = BlockwiseMatch(there, here)
         return self._grids[field.grid].bring(values, fill)
 
     def dataset(self) -> xr.Dataset:
@@ -288,8 +307,8 @@ class _Swath:
         """Name the arrays of one grid, and add positions, times and attributes."""
         data = {TB: ((SCAN, PIXEL, CHANNEL), tb, ATTRIBUTES[TB])}
         coords: dict[str, Any] = dict(channel_coordinates(self.described))
-        if self.reference.positions is not None:
-            for name, values in zip((LATITUDE, LONGITUDE), self.reference.positions, strict=True):
+        if (positions := self._positions()) is not None:
+            for name, values in zip((LATITUDE, LONGITUDE), positions, strict=True):
                 coords[name] = ((SCAN, PIXEL), _lazy(values), ATTRIBUTES[name])
         if incidence is not None:
             dims = (SCAN, PIXEL, CHANNEL)[: incidence.ndim]
@@ -300,6 +319,17 @@ class _Swath:
             data[QUALITY] = ((SCAN, PIXEL, SWATH), quality, ATTRIBUTES[QUALITY])
         return xr.Dataset(data, coords, self._attributes())
 
+    def _positions(self) -> tuple[Any, Any] | None:
+        """Positions of the reference grid, which may be fields of their own."""
+        if self.reference.positions is not None:
+            return self.reference.positions
+        shape = self.reference.array.shape
+        found = [
+            next((f.array for f in self.others if f.is_field(n) and f.array.shape == shape), None)
+            for n in (LATITUDE, LONGITUDE)
+        ]
+        return None if found[0] is None or found[1] is None else (found[0], found[1])
+
     def _tb(self) -> da.Array:
         """Brightness temperature: channels of one grid are brought together."""
         by_grid: dict[tuple[Any, ...], list[int]] = {}
@@ -309,10 +339,10 @@ class _Swath:
         parts = []
         for members in by_grid.values():
             stacked = da.stack([fields[i].lazy.astype(np.float32) for i in members], -1)
-            stacked = da.where((stacked > POSSIBLE[0]) & (stacked < POSSIBLE[1]), stacked, np.nan)
+            stacked = possible_temperatures(stacked)
             parts.append(self.bring(stacked, fields[members[0]], np.nan))
         order = [i for members in by_grid.values() for i in members]
-        joined = da.concatenate(parts, -1)
+        joined: da.Array = da.concatenate(parts, -1)
         place = [order.index(i) for i in range(len(order))]
         return joined if place == sorted(place) else joined[..., place]
 
@@ -329,7 +359,8 @@ class _Swath:
         if len(brought) == 1:
             return next(iter(brought.values()))
         if all(own):
-            return da.stack([brought[id(angle)] for angle in own], -1)
+            stacked: da.Array = da.stack([brought[id(angle)] for angle in own], -1)
+            return stacked
         known = [a for a in own if a is not None]
         best = next((a for a in known if a.grid == self.reference.grid), known[0])
         return brought[id(best)]
@@ -348,7 +379,7 @@ class _Swath:
     def _time(self) -> Any | None:
         """Scan times, which are in memory: those of the reference grid, else of as many scans."""
         array = self.reference.array
-        times = [f for f in self.others if f.name == TIME]
+        times = [f for f in self.others if f.is_field(TIME)]
         times.sort(key=lambda f: f.group != self.reference.group)
         for found in (*(f.array for f in times), *array.coords.values()):
             fits = found.dims == array.dims[:1] and found.shape == array.shape[:1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -29,12 +28,14 @@ from xrain.conventions import (
     TIME,
 )
 from xrain.errors import InputError
-from xrain.geometry import Match, Window, align, match_nearest, source_rows
+from xrain.geo.coregister import Match, Window, align, match_nearest, source_rows
+from xrain.geo.gaussian import smooth_onto
 from xrain.io import l1c
+from xrain.io.hdf5 import warn
 from xrain.io.l1c import Granule, GroupLayout
 from xrain.io.lazy import FileReader, LazyArray, chunk_scans, lazy_variable
+from xrain.io.scan_time import scan_times
 from xrain.sensors import Channel
-from xrain.smoothing import smooth_onto
 
 Array = npt.NDArray[Any]
 Coregistration = Literal["nearest", "gaussian"]
@@ -58,7 +59,7 @@ class SwathSource(FileReader):
     def __init__(self, granule: Granule, reference: str, coregistration: Coregistration) -> None:
         if coregistration not in ("nearest", "gaussian"):
             raise InputError(f"coregistration is {coregistration!r}; it is 'nearest' or 'gaussian'")
-        super().__init__(granule.path)
+        super().__init__(granule.source)
         self.granule = granule
         self.reference = granule.group(reference)
         self.coregistration = coregistration
@@ -178,7 +179,7 @@ def _as_slice(index: list[int]) -> slice | list[int]:
 
 
 def open_swath(
-    path: str | os.PathLike[str],
+    path: Any,
     *,
     swath: str | None = None,
     coregistration: Coregistration = "nearest",
@@ -187,7 +188,7 @@ def open_swath(
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, file object or bytes
         An L1C granule.
     swath : str, optional
         Group whose pixels are the grid; by default the sensor's reference swath.
@@ -212,15 +213,13 @@ def open_swath(
 def _warn_of_missing_groups(granule: Granule) -> None:
     missing = [s.name for s in granule.sensor.swaths if s.name not in granule.groups]
     if missing:
-        warnings.warn(
+        warn(
             f"{granule.path}: swath group {', '.join(missing)} is missing; "
-            "its channels are left out",
-            UserWarning,
-            stacklevel=3,
+            "its channels are left out"
         )
 
 
-def open_group(path: str | os.PathLike[str], name: str) -> xr.Dataset:
+def open_group(path: Any, name: str) -> xr.Dataset:
     """Open one swath group as it is, with its own channels only."""
     return group_dataset(l1c.read_granule(path), name)
 
@@ -260,7 +259,8 @@ def swath_dataset(
         del coords[SWATH]
     out = xr.Dataset(data, coords, _attributes(granule, reference))
     out.set_close(source.close)
-    out.encoding["source"] = os.path.abspath(granule.path)
+    if isinstance(granule.source, str):
+        out.encoding["source"] = os.path.abspath(granule.source)
     return out
 
 
@@ -290,7 +290,7 @@ def _coordinates(
         )
         for name, field in ((LATITUDE, l1c.LATITUDE_FIELD), (LONGITUDE, l1c.LONGITUDE_FIELD))
     }
-    time = source.read(l1c.read_time, group.name, slice(0, group.scans))
+    time = scan_times(source, group.name, group.scans)
     out[TIME] = xr.Variable((SCAN,), time, ATTRIBUTES[TIME])
     if all(l1c.INCIDENCE_FIELD in g.fields for g in source.granule.groups.values()):
         shape = (*grid, len(source.granule.channels))

@@ -20,7 +20,7 @@ from xrain.atomic import replacing
 from xrain.errors import InputError
 from xrain.io.l1c_layout import AnyArray, GranuleFacts, headers, pvl
 from xrain.io.reference_layout import NO_PHASE, NO_RAIN, PHASE_STEP, TYPE_STEP
-from xrain.io.write import scan_time, stamped
+from xrain.io.write_l1c import scan_time, stamped
 from xrain.sensors import Sensor
 
 __all__ = ["RadarSwath", "write_2a_radar"]

@@ -18,15 +18,23 @@ not small.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import xarray as xr
 
 from xrain.conventions import SURFACE_PRECIP
 from xrain.errors import InputError, OutputError
-from xrain.files import Outcome, open_any
-from xrain.level3.gridder import Extent, Gridder
-from xrain.level3.write import write_grid
-from xrain.retrieval import retrieve
+from xrain.geo.extent import Extent
+from xrain.io.open import open_any
+from xrain.level3.gridder import FIELDS, Gridder
+from xrain.level3.write import require_free, write_grid
+from xrain.retrieval.batch_granule import Outcome
+from xrain.retrieval.dataset import retrieve
+from xrain.workers import Done, results_in_order
 
 __all__ = ["Gridder", "grid_rain", "write_grid"]
 
@@ -41,6 +49,7 @@ def grid_rain(
     model: str | None = None,
     device: str | None = None,
     exclude: Sequence[str] = (),
+    client: Any = None,
     tell: Callable[[Outcome], object] | None = None,
 ) -> Path:
     """Merge rain files and granules of any sensors into means on one grid.
@@ -55,6 +64,9 @@ def grid_rain(
         As for :class:`Gridder`.
     model, device : str, optional
         For granules, as for :func:`xrain.retrieve`.
+    client : distributed.Client, optional
+        A cluster whose workers read the files and retrieve the granules, some ahead of what is
+        gridded here; the paths must be good where they are.
     tell : callable, optional
         Called with the outcome of each file as soon as it is known. Without it the first file
         that cannot be used ends everything; with it the others go on.
@@ -70,11 +82,27 @@ def grid_rain(
         If a parameter makes no sense, or no file could be used.
     OutputError
         If the output cannot be written.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> import xrain
+    >>> from xrain.testing import write_fake_l1c
+    >>> granule = write_fake_l1c("granule.HDF5", "gmi", scans=16)
+    >>> path = xrain.grid_rain([granule], "day.nc", resolution=1.0)
+    >>> with xr.open_dataset(path, engine="h5netcdf") as day:
+    ...     day.sizes["latitude"], day.sizes["longitude"]
+    (180, 360)
     """
+    require_free(output)
+    tasks = (_File(Path(f), model, device) for f in files)
+    if client is not None:
+        tasks = (_File(Path(os.path.abspath(t.source)), model, device) for t in tasks)
     with Gridder(resolution=resolution, freq=freq, extent=extent, exclude=exclude) as gridder:
-        for source in map(Path, files):
+        for done in results_in_order(_rain_of, tasks, client):
+            source = done.task.source
             try:
-                _add_file(gridder, source, model, device)
+                _add_rain(gridder, done)
             except OutputError:
                 raise
             except Exception as error:  # whatever it is, the other files go on
@@ -87,12 +115,30 @@ def grid_rain(
         return write_grid(gridder.to_dataset(), output)
 
 
-def _add_file(gridder: Gridder, source: Path, model: str | None, device: str | None) -> None:
-    with open_any(source) as ds:
-        rain = ds if SURFACE_PRECIP in ds.variables else retrieve(ds, model, device=device)
-        try:
-            used = gridder.add(rain)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
+@dataclass(frozen=True)
+class _File:
+    """A file to be gridded, and how it is retrieved if it is a granule."""
+
+    source: Path
+    model: str | None
+    device: str | None
+
+
+def _rain_of(file: _File) -> xr.Dataset:
+    """Read a rain file, or retrieve a granule; only what is gridded."""
+    with open_any(file.source) as ds:
+        held = SURFACE_PRECIP in ds.variables
+        rain = ds if held else retrieve(ds, file.model, device=file.device)
+        return rain[[n for n in FIELDS if n in rain.variables]].load()
+
+
+def _add_rain(gridder: Gridder, done: Done[_File]) -> None:
+    rain, source = done.value(), done.task.source
+    try:
+        used = gridder.add(rain)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     if not used:
-        raise InputError(f"{source}: no pixel has rain, position and time")
+        raise InputError(
+            f"{source}: no pixel has rain, position and time, or all were in files before it"
+        )

@@ -8,9 +8,11 @@ import numpy as np
 
 from xrain.conventions import ATTRIBUTES, PROBABILITY_OF_PRECIP, SURFACE_PRECIP
 
+TITLE: Final = "Surface precipitation of passive-microwave radiometers on a grid"
 COUNT: Final = "overpass_count"
 SPREAD: Final = "surface_precip_spread"
 UNCERTAINTY: Final = "surface_precip_uncertainty"
+FROZEN: Final = "frozen_precip"
 
 _RATE = {"units": "mm h-1", "cell_methods": "time: mean area: mean"}
 TIME_ATTRIBUTES: Final = {
@@ -47,6 +49,12 @@ GRID_ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
         "long_name": "mean probability of precipitation of the overpasses",
         "cell_methods": "time: mean area: mean",
     },
+    FROZEN: {
+        **ATTRIBUTES[FROZEN],
+        "long_name": "mean frozen part of the surface precipitation rate, liquid equivalent",
+        "comment": "the rate times the probability that precipitation is snow",
+        **_RATE,
+    },
 }
 """CF attributes of the variables of level 3."""
 
@@ -56,4 +64,5 @@ TYPES: Final[dict[str, Any]] = {
     SPREAD: np.float32,
     UNCERTAINTY: np.float32,
     PROBABILITY_OF_PRECIP: np.float32,
+    FROZEN: np.float32,
 }

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from xrain.atomic import replacing
 from xrain.conventions import LATITUDE, LONGITUDE, SURFACE_PRECIP, TIME
 from xrain.errors import InputError
+from xrain.extras import require
+from xrain.geo.extent import Extent
+from xrain.geo.sphere import valid_positions
 from xrain.plotting.figures import draw_figure
-from xrain.plotting.maps import Extent, View, frame, project, view_of, view_of_extent
+from xrain.plotting.maps import View, frame, project, view_of, view_of_extent
 from xrain.plotting.panels import heading, make_panel
 
 Array = NDArray[np.float64]
@@ -70,6 +73,7 @@ def animate(
     OutputError
         If the file cannot be written.
     """
+    require("matplotlib", "plot", "films")
     path = Path(path)
     listed = list(_split(frames))
     _require(listed, path, titles, fps)
@@ -129,10 +133,8 @@ def _require(
 
 
 def _writer(path: Path, fps: float) -> Any:
-    try:
-        from matplotlib.animation import writers
-    except ImportError as error:
-        raise InputError("films need matplotlib: pip install 'xrain[plot]'") from error
+    from matplotlib.animation import writers
+
     name = WRITERS[path.suffix.lower()]
     if not writers.is_available(name):
         raise InputError(f"{path}: this kind of film needs {name}; install it or write a .gif")
@@ -158,5 +160,5 @@ def _outline(ds: xr.Dataset) -> tuple[Array, Array]:
         if n
     }
     values = [v.isel(some).values.astype(np.float64).ravel() for v in (lat, lon)]
-    bad = ~(np.abs(values[0]) <= 90) | ~(np.abs(values[1]) <= 360)
-    return np.where(bad, np.nan, values[0]), np.where(bad, np.nan, values[1])
+    known = valid_positions(*values)
+    return np.where(known, values[0], np.nan), np.where(known, values[1], np.nan)

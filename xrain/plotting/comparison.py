@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xrain.errors import InputError
+from xrain.extras import require
 from xrain.plotting.style import FLAG_COLORS
 
 __all__ = [
@@ -44,7 +45,7 @@ def plot_scatter(scores: Scores, *, reference: str = "reference", surface: str =
     Parameters
     ----------
     scores : mapping of str to xarray.Dataset
-        Scores by the name of the estimate; see :func:`xrain.evaluation.scores.score_tally`.
+        Scores by the name of the estimate; see :func:`xrain.evaluation.scores.scores_from_sums`.
     reference : str
         What stands beside the axis of the reference.
     surface : str
@@ -283,6 +284,7 @@ def _errors(one: xr.Dataset, score: str, strata: Sequence[str], value: Array) ->
 
 
 def _panels(count: int, width: float, height: float, **options: Any) -> tuple[Any, Any]:
+    require("matplotlib", "plot", "pictures")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(

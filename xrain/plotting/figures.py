@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from xrain.conventions import SURFACE_PRECIP, TB
 from xrain.errors import InputError
+from xrain.extras import require
+from xrain.geo.cells import jumps
+from xrain.geo.extent import Extent
+from xrain.geo.sphere import unit_vectors
 from xrain.plotting.legends import draw_legends
 from xrain.plotting.maps import (
-    Extent,
     View,
     corners,
     draw_background,
     frame,
-    jumps,
     project,
     projection_of,
     view_of,
@@ -86,11 +88,18 @@ def plot_rain(
     ------
     InputError
         If a variable is missing, or a table of pixels has no positions.
+    MissingPackageError
+        If matplotlib is not installed.
 
     Examples
     --------
-    >>> figure = plot_rain(rain, panels=True)  # doctest: +SKIP
-    >>> figure.savefig("rain.png", dpi=150)  # doctest: +SKIP
+    >>> import xrain
+    >>> from xrain.plotting import plot_rain
+    >>> from xrain.testing import fake_swath
+    >>> rain = fake_swath("GMI", scans=8, pixels=8).rain.retrieve()
+    >>> figure = plot_rain(rain, panels=True)
+    >>> len(figure.axes) >= 3
+    True
     """
     drawn = [make_panel(ds, name, quantile) for name in panel_names(panels, variable)]
     if len(drawn) > 1:
@@ -198,6 +207,13 @@ def plot(ds: xr.Dataset, **options: Any) -> Any:
     ------
     InputError
         If an option is for rain and there is none, or nothing can be drawn.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> from xrain.testing import fake_swath
+    >>> figure = xrain.plot(fake_swath("GMI", 8, 8), channels=["89.0V", "36.64V"])
+    >>> figure.savefig("tb.png")
     """
     if SURFACE_PRECIP in ds.variables or "variable" in options or TB not in ds.variables:
         return plot_rain(ds, **options)
@@ -221,6 +237,7 @@ def draw_figure(
     legend: bool = True,
 ) -> Any:
     """Draw panels on maps of one view, by default one that holds them all; returns the figure."""
+    require("matplotlib", "plot", "pictures")
     _require_places(panels)
     if ax is not None and len(panels) > 1:
         raise InputError(f"{len(panels)} panels do not fit into one axes: leave out 'ax'")
@@ -379,7 +396,7 @@ def _draw_points(
 def _draw_cells(
     axes: Any, view: View, lat: Array, lon: Array, numbers: Any, options: dict[str, Any]
 ) -> Any:
-    gaps = jumps(lat, lon)
+    gaps = jumps(unit_vectors(lat, lon))
     lat, lon = (np.insert(a, gaps, np.nan, axis=0) for a in (lat, lon))
     numbers = np.ma.masked_invalid(np.insert(numbers.filled(np.nan), gaps, np.nan, axis=0))
     x, y = project(axes, view, *corners(lat, lon))

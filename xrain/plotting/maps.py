@@ -11,18 +11,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xrain.land import land_fraction
+from xrain.extras import require
+from xrain.geo.extent import Extent
+from xrain.geo.land import land_fraction
 from xrain.plotting.style import COAST_COLOR, LAND_COLOR, UNSEEN_COLOR
 
 Array = NDArray[np.float64]
-Extent = tuple[float, float, float, float]
 
 REGIONAL: Final = 45.0
 """Maps narrower than this, in degrees, take their coast from the land mask of 0.1 degrees: the
 coastline at 1:110 million is too coarse there."""
-
-JUMP: Final = 5.0
-"""Steps between scans longer than so many usual ones are gaps, not cells."""
 
 _COAST: Final = "physical/ne_110m_coastline.shp"
 _LAND: Final = "physical/ne_110m_land.shp"
@@ -40,6 +38,7 @@ def use_packaged_coastline() -> None:
     Afterwards ``ax.coastlines("110m")`` and cartopy's 1:110 million land, coastline and
     ``admin_0_boundary_lines_land`` features work offline. xrain's own maps do not need it.
     """
+    require("cartopy", "plot", "coastlines of cartopy")
     import cartopy
 
     cartopy.config["pre_existing_data_dir"] = packaged_map_dir()
@@ -287,22 +286,18 @@ def read_lines(path: Path) -> tuple[Array, ...]:
     tuple of array
         Lines of shape (points, 2): longitude and latitude in degrees.
 
-    Notes
-    -----
-    The layout is that of the ESRI Shapefile Technical Description (1998). cartopy reads the same
-    files with a library of its own; this reader serves where cartopy is not installed.
+    Raises
+    ------
+    MissingPackageError
+        Without pyshp, which comes with cartopy.
     """
-    content = path.read_bytes()
+    require("shapefile", "plot", "coastlines")
+    import shapefile
+
     out = []
-    position = 100
-    while position < len(content):
-        words = int.from_bytes(content[position + 4 : position + 8], "big")
-        start = position + 8
-        parts, points = np.frombuffer(content, "<i4", 2, start + 36)
-        first = np.frombuffer(content, "<i4", parts, start + 44)
-        xy = np.frombuffer(content, "<f8", 2 * points, start + 44 + 4 * parts).reshape(-1, 2)
-        out += np.split(xy, first[1:])
-        position = start + 2 * words
+    with shapefile.Reader(shp=str(path)) as reader:
+        for shape in reader.iterShapes():
+            out += np.split(np.asarray(shape.points, np.float64), shape.parts[1:])
     return tuple(out)
 
 
@@ -319,27 +314,6 @@ def _detailed_coast(axes: Any, view: View) -> None:
     x, y = project(axes, view, lat, lon + view.center)
     axes.contourf(x, y, land, [0.5, 1.01], colors=[LAND_COLOR], zorder=0.5)
     axes.contour(x, y, land, [0.5], colors=[COAST_COLOR], linewidths=0.7, zorder=3)
-
-
-def jumps(latitude: Array, longitude: Array) -> NDArray[np.intp]:
-    """Find the scans before which the swath jumps, as between granules that do not adjoin.
-
-    Parameters
-    ----------
-    latitude, longitude : array of shape (scan, pixel)
-        Centres in degrees; NaN where unknown.
-
-    Returns
-    -------
-    array of int
-        Indices of scans that lie more than `JUMP` times the usual step from the one before.
-    """
-    lat, lon = (np.deg2rad(a[:, a.shape[1] // 2]) for a in (latitude, longitude))
-    xyz = np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
-    step = np.linalg.norm(np.diff(xyz, axis=1), axis=0)
-    known = step[np.isfinite(step)]
-    usual = float(np.median(known)) if known.size else 0.0
-    return np.flatnonzero(step > JUMP * max(usual, 1e-6)) + 1
 
 
 def corners(latitude: Array, longitude: Array) -> tuple[Array, Array]:

@@ -24,6 +24,8 @@ from xrain.conventions import (
     parse_channel_name,
 )
 from xrain.errors import InputError
+from xrain.geo.sphere import valid_positions
+from xrain.plotting.style import long_name
 
 Array = NDArray[np.float64]
 
@@ -50,8 +52,8 @@ class Panel:
             self.values[name].broadcast_like(self.values).transpose(*self.values.dims)
             for name in (LATITUDE, LONGITUDE)
         )
-        bad = ~(np.abs(lat.values) <= 90) | ~(np.abs(lon.values) <= 360)
-        clean = [np.where(bad, np.nan, c.values).astype(np.float64) for c in (lat, lon)]
+        known = valid_positions(lat.values, lon.values)
+        clean = [np.where(known, c.values, np.nan).astype(np.float64) for c in (lat, lon)]
         return clean[0], clean[1]
 
 
@@ -137,7 +139,7 @@ def tb_panels(ds: xr.Dataset, channels: str | Sequence[str] | None) -> list[Pane
 
 def label_title(values: xr.DataArray) -> str:
     """Return the variable's long name, as a title."""
-    text = str(values.attrs.get("long_name", values.name)).replace("_", " ")
+    text = long_name(values)
     return text[:1].upper() + text[1:]
 
 

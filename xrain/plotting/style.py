@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from xrain.conventions import PROBABILITY_OF_PRECIP, TB
+from xrain.conventions import PRECIP_PHASE, PROBABILITY_OF_PRECIP, PROBABILITY_OF_SNOW, TB
 
 RAIN_EDGES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """Edges of the rain classes in mm/h, the last class being open."""
@@ -53,6 +53,10 @@ FLAG_COLORS: Final = (
 """Okabe and Ito's palette (jfly.uni-koeln.de/color, 2008) after a pale colour for "good"."""
 
 
+PHASE_COLORS: Final = ("#56b4e9", "#cc79a7", "#009e73", FLAG_COLORS[0])
+"""Solid, mixed, liquid, and no precipitation: the order of the values of ``precip_phase``."""
+
+
 @dataclass(frozen=True)
 class Style:
     """How the values of one variable become colours.
@@ -86,7 +90,7 @@ def style_of(values: xr.DataArray) -> Style:
     """Choose colours by the variable's name, flags and units."""
     if "flag_meanings" in values.attrs:
         return flag_style(values)
-    if values.name == PROBABILITY_OF_PRECIP:
+    if values.name in (PROBABILITY_OF_PRECIP, PROBABILITY_OF_SNOW):
         return probability_style(_label(values))
     if values.name == TB:
         return continuous_style(values, "viridis")
@@ -161,6 +165,8 @@ def flag_style(values: xr.DataArray) -> Style:
         found = np.array([0])
     edges = np.append(found - 0.5, found[-1] + 0.5)
     colors = [FLAG_COLORS[i] for i in range(found.size)]
+    if values.name == PRECIP_PHASE and found.max() < len(PHASE_COLORS):
+        colors = [PHASE_COLORS[i] for i in found]
     clear = (0, 0, 0, 0)
     cmap = ListedColormap(colors, name="xrain_flags").with_extremes(
         bad=clear, under=clear, over=clear
@@ -181,8 +187,13 @@ def flag_text(code: int, attrs: dict[str, Any]) -> str:
     return dict(zip(codes, meanings, strict=False)).get(code, str(code))
 
 
+def long_name(values: xr.DataArray) -> str:
+    """Return the long name, or else the name, in words."""
+    return _pretty(str(values.attrs.get("long_name", values.name)).replace("_", " "))
+
+
 def _label(values: xr.DataArray) -> str:
-    text = str(values.attrs.get("long_name", values.name)).replace("_", " ")
+    text = long_name(values)
     if values.name == TB:
         text = "brightness temperature"
     units = values.attrs.get("units", "1")

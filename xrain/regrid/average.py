@@ -9,18 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from xrain.geometry import EARTH_RADIUS
-from xrain.regrid.areas import Target, cell_index, cell_size
-from xrain.regrid.locate import (
-    Array,
-    IntArray,
-    Swath,
-    candidates,
-    locate,
-    nearest_pixels,
-    swath_of,
-)
+from xrain.geo.cells import Array, IntArray, Swath, swath_of
+from xrain.geo.sphere import EARTH_RADIUS
+from xrain.regrid.areas import is_plain
+from xrain.regrid.locate import candidates, locate, nearest_pixels
 from xrain.regrid.operators import Weighted, matrix
+from xrain.regrid.target import Target, cell_index, cell_size
 
 PARTS: Final = 2.5
 """Pieces of a pixel per target cell, along each side, when its area is shared out."""
@@ -40,6 +34,19 @@ def average_operator(swath: Swath, target: Target, coverage: float) -> Weighted:
     Every pixel's cell is cut into pieces of equal area, and each goes to the target cell that it
     lies in, so that totals are kept. A cell that is covered by less than the share `coverage` of
     its own area stays unobserved.
+
+    Parameters
+    ----------
+    swath : Swath
+        The pixels.
+    target : Target
+        The cells.
+    coverage : float
+        Share of a cell that must be covered.
+
+    Returns
+    -------
+    Weighted
     """
     shares = area_shares(swath, target)
     filled = np.asarray(shares.sum(axis=1)).ravel()
@@ -57,7 +64,7 @@ def average_operator(swath: Swath, target: Target, coverage: float) -> Weighted:
 
 def _with_slivers(made: Weighted, swath: Swath, target: Target) -> Weighted:
     """Give cells near a pole, too narrow for any piece to fall in, the value of their pixel."""
-    if target.area is None or not target.area.crs.is_geographic:
+    if target.area is None or not is_plain(target.area.crs):
         return made
     cells = candidates(swath, target, 0.0)
     area = cell_areas(target, cells)
@@ -68,7 +75,7 @@ def _with_slivers(made: Weighted, swath: Swath, target: Target) -> Weighted:
     if not places.cell.size:
         return made
     share = area[new][np.searchsorted(cells[new], places.cell)]
-    more = matrix([(places.holder[:, None], share[:, None])], swath)
+    more = matrix(places.holder[:, None], share[:, None], swath)
     cell = np.concatenate([made.cell, places.cell])
     order = np.argsort(cell)
     return Weighted(
@@ -81,9 +88,23 @@ def _with_slivers(made: Weighted, swath: Swath, target: Target) -> Weighted:
 
 
 def cell_areas(target: Target, cells: IntArray) -> Array:
-    """Area in km² of some target cells by their flat index."""
-    if target.area is not None and target.area.crs.is_geographic:
-        step = np.deg2rad([target.area.pixel_size_x, target.area.pixel_size_y])
+    """Find the area of target cells.
+
+    Parameters
+    ----------
+    target : Target
+        The cells.
+    cells : ndarray of int
+        Flat indices of those that are wanted.
+
+    Returns
+    -------
+    ndarray of float32
+        In km².
+    """
+    if target.area is not None and is_plain(target.area.crs):
+        # sizes are negative where rows run from the south or columns from the east
+        step = np.abs(np.deg2rad([target.area.pixel_size_x, target.area.pixel_size_y]))
         latitude, _ = target.places(cells)
         exact = 2 * np.sin(step[1] / 2) * step[0] * np.cos(np.deg2rad(latitude))
         flat: Array = (exact * EARTH_RADIUS**2).astype(np.float32)
@@ -111,21 +132,33 @@ def _heaviest(weights: Any) -> IntArray:
 
 
 def area_shares(swath: Swath, target: Target) -> Any:
-    """Area in km² that each pixel shares with each target cell; csr_array (cell, pixel)."""
+    """Find the area that each pixel shares with each target cell.
+
+    Parameters
+    ----------
+    swath : Swath
+        The pixels.
+    target : Target
+        The cells.
+
+    Returns
+    -------
+    csr_array, shape (cell, pixel)
+        In km².
+    """
     size = target.shape[0] * target.shape[1]
     total = sparse.csr_array((size, swath.latitude.size), dtype=np.float32)
     for pixel, points, area in _pieces(swath, cell_size(target)):
         cell = _cells_of(target, points)
         use = cell >= 0
-        total += sparse.csr_array(
-            (area[use], (cell[use], pixel[use])), shape=total.shape, dtype=np.float32
-        )
+        part = area[use].astype(np.float32), (cell[use], pixel[use])
+        total = total + sparse.csr_array(part, shape=(size, swath.latitude.size))
     return total
 
 
 def _pieces(swath: Swath, cell: float) -> Iterator[tuple[IntArray, Array, Array]]:
     """Cut pixels into pieces: their pixel, their middle on the sphere, their area in km²."""
-    lengths = (np.linalg.norm(v, axis=-1).ravel() * EARTH_RADIUS
+    lengths = (np.nan_to_num(np.linalg.norm(v, axis=-1).ravel() * EARTH_RADIUS)
                for v in (swath.along, swath.across))  # fmt: skip
     known = np.isfinite(swath.points[..., 0]).ravel()
     many = [

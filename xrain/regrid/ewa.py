@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from xrain.regrid.areas import Target, cell_size, grid_position
-from xrain.regrid.locate import Array, IntArray, Places, Swath
+from xrain.geo.cells import Array, IntArray, Swath
+from xrain.regrid.locate import Places
+from xrain.regrid.target import Target, cell_size, grid_position
 
 ROWS: Final = 2
 """Scans from whose distance ``fornav`` takes the ellipses of both: the fewest there can be."""
@@ -86,7 +87,21 @@ class Ewa:
 
 
 def ewa_operator(swath: Swath, target: Target, places: Places) -> Ewa:
-    """Prepare the method ``"ewa"``, for a target that is an area."""
+    """Prepare the method ``"ewa"``.
+
+    Parameters
+    ----------
+    swath : Swath
+        The pixels.
+    target : Target
+        With an area.
+    places : Places
+        Its cells in the swath.
+
+    Returns
+    -------
+    Ewa
+    """
     column, row = (np.asarray(v, np.float64) - 0.5
                    for v in grid_position(target, swath.latitude, swath.longitude))  # fmt: skip
     turn = _turn(target.area)
@@ -104,7 +119,7 @@ def _turn(area: Any) -> float:
     if not area.crs.is_geographic:
         return 0.0
     west, _, east, _ = area.area_extent
-    return float(360.0 * area.shape[1] / (east - west))
+    return abs(float(360.0 * area.shape[1] / (east - west)))
 
 
 def _unrolled(column: Array, turn: float) -> Array:

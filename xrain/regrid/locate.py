@@ -11,108 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from xrain.geometry import EARTH_RADIUS, unit_vectors
-from xrain.regrid.areas import Target
-
-Array = npt.NDArray[Any]
-IntArray = npt.NDArray[np.int64]
+from xrain.geo.cells import Array, IntArray, Swath
+from xrain.geo.nearest import nearest_points
+from xrain.geo.sphere import EARTH_RADIUS, unit_vectors
+from xrain.regrid.target import Target
 
 HELD: Final = 0.6
 """A pixel holds places up to so many steps from its middle. Half a step would be exact on a flat
 grid; the rest closes the cracks between the cells of a curved one."""
 
-UNEVEN: Final = 2.0
-"""Steps to both sides that differ more than this are not averaged: one of them is a jump."""
-
-LONE: Final = 10.0
-"""Width in km of the cell of a pixel that has no neighbour."""
 
 _BLOCK_CELLS = 16
 _CHUNK = 1 << 18
-
-
-@dataclass(frozen=True)
-class Swath:
-    """A swath as points on the unit sphere.
-
-    Attributes
-    ----------
-    latitude, longitude : ndarray, shape (scan, pixel)
-        Degrees, NaN where unknown.
-    points : ndarray of float32, shape (scan, pixel, 3)
-        Centres of the pixels.
-    along, across : ndarray of float32, shape (scan, pixel, 3)
-        Steps to the next scan and to the next pixel.
-    """
-
-    latitude: Array
-    longitude: Array
-    points: Array
-    along: Array
-    across: Array
-
-    @property
-    def area(self) -> Array:
-        """Area of each pixel's cell in km², (scan, pixel)."""
-        out: Array = np.linalg.norm(np.cross(self.along, self.across), axis=-1)
-        return out * np.float32(EARTH_RADIUS**2)
-
-    @property
-    def spacing(self) -> Array:
-        """Longer of the two steps in km, (scan, pixel)."""
-        out: Array = np.maximum(
-            np.linalg.norm(self.along, axis=-1), np.linalg.norm(self.across, axis=-1)
-        )
-        return out * np.float32(EARTH_RADIUS)
-
-    @property
-    def reach(self) -> float:
-        """Distance in km within which every place inside the swath has a pixel."""
-        known = self.spacing[np.isfinite(self.points[..., 0])]
-        return 1.2 * float(np.percentile(known, 99.5)) if known.size else LONE
-
-
-def swath_of(latitude: Array, longitude: Array) -> Swath:
-    """Make a swath of positions (scan, pixel) in degrees."""
-    wrong = ~(np.abs(latitude) <= 90) | ~(np.abs(longitude) <= 360)
-    lat, lon = (np.where(wrong, np.nan, v).astype(np.float64) for v in (latitude, longitude))
-    points = unit_vectors(lat, lon)
-    along, across = _steps(points, 0), _steps(points, 1)
-    along = _filled(along, across, points)
-    across = _filled(across, along, points)
-    return Swath(lat, lon, points, along, across)
-
-
-def _steps(points: Array, axis: int) -> Array:
-    """Step to the next point along an axis: the mean of both sides, or the side without a jump."""
-    step = np.diff(points, axis=axis)
-    pad = [(0, 0)] * 3
-    sides = []
-    for before in (1, 0):
-        pad[axis] = (before, 1 - before)
-        sides.append(np.pad(step, pad, constant_values=np.nan))
-    length = [np.nan_to_num(np.linalg.norm(s, axis=-1), nan=np.inf) for s in sides]
-    shorter = np.where((length[0] < length[1])[..., None], sides[0], sides[1])
-    even = np.maximum(*length) <= UNEVEN * np.minimum(*length)
-    even &= np.isfinite(length[0]) & np.isfinite(length[1])
-    out: Array = np.where(even[..., None], (sides[0] + sides[1]) / 2, shorter)
-    return out
-
-
-def _filled(steps: Array, others: Array, points: Array) -> Array:
-    """Where a step is unknown, take one as long as the other and perpendicular to it."""
-    missing = ~np.isfinite(steps[..., 0])
-    if not missing.any():
-        return steps
-    other = others[missing]
-    axis = np.eye(3, dtype=np.float32)[np.abs(points[missing]).argmin(-1)]
-    alone = np.cross(points[missing], axis) * np.float32(LONE / EARTH_RADIUS)
-    other = np.where(np.isfinite(other), other, alone)
-    out = steps.copy()
-    out[missing] = np.cross(points[missing], other)
-    return out
 
 
 @dataclass(frozen=True)
@@ -139,9 +50,23 @@ class Places:
 
 
 def candidates(swath: Swath, target: Target, reach: float) -> IntArray:
-    """Flat indices of target cells that may lie within `reach` km of a pixel; maybe too many.
+    """Find the target cells that may lie near a pixel; maybe too many.
 
     Whole blocks of cells are judged by their middle and their corners.
+
+    Parameters
+    ----------
+    swath : Swath
+        The pixels.
+    target : Target
+        The cells.
+    reach : float
+        How far from a pixel in km, besides what the pixel itself covers.
+
+    Returns
+    -------
+    ndarray of int
+        Flat indices of the cells, rising.
     """
     from scipy.spatial import cKDTree
 
@@ -209,27 +134,40 @@ def locate(swath: Swath, target: Target, cells: IntArray, radius: float | None =
 
 
 def nearest_pixels(swath: Swath, latitude: Array, longitude: Array, radius: float) -> IntArray:
-    """Flat index of the nearest pixel within `radius` km, −1 where there is none."""
-    from pyresample import SwathDefinition, kd_tree
+    """Find the nearest pixel of each place.
 
-    out = np.full(latitude.size, -1, np.int64)
-    valid = np.flatnonzero(np.isfinite(swath.points[..., 0]))
-    if not (valid.size and out.size):
-        return out
-    longitude = np.where(np.abs(longitude) > 180, (longitude + 180) % 360 - 180, longitude)
-    lon = (swath.longitude.ravel()[valid] + 180) % 360 - 180
-    source = SwathDefinition(lon, swath.latitude.ravel()[valid])
-    sought = SwathDefinition(longitude, latitude)
-    _, _, index, _ = kd_tree.get_neighbour_info(
-        source, sought, 1000 * radius, neighbours=1, reduce_data=False
+    Parameters
+    ----------
+    swath : Swath
+        The pixels.
+    latitude, longitude : ndarray, shape (place,)
+        In degrees, NaN where unknown.
+    radius : float
+        Farthest distance in km.
+
+    Returns
+    -------
+    ndarray of int, shape (place,)
+        Flat index of the pixel, −1 where there is none.
+    """
+    points, sought = (
+        unit_vectors(lat, lon, np.float64)
+        for lat, lon in ((swath.latitude, swath.longitude), (latitude, longitude))
     )
-    known = index < valid.size
-    out[known] = valid[index[known]]
-    return out
+    return nearest_points(points, sought, radius)
 
 
 def hold(swath: Swath, points: Array, start: IntArray) -> tuple[IntArray, Array]:
     """Find the pixel whose cell holds each point, walking from a pixel nearby.
+
+    Parameters
+    ----------
+    swath : Swath
+        The pixels.
+    points : ndarray, shape (place, 3)
+        On the unit sphere.
+    start : ndarray of int, shape (place,)
+        Flat index of the pixel nearby.
 
     Returns
     -------
@@ -254,18 +192,23 @@ def _walk(swath: Swath, points: Array, start: IntArray) -> tuple[IntArray, Array
         outside = np.flatnonzero((np.abs(offset) > 0.5).any(axis=1))
         if not outside.size:
             break
-        row, column = np.divmod(here[outside], columns)
-        step = np.clip(np.rint(offset[outside]), -2, 2).astype(np.int64)
-        row = np.clip(row + step[:, 0], 0, rows - 1)
-        column = np.clip(column + step[:, 1], 0, columns - 1)
-        there = row * columns + column
-        tried = _offset(points[outside], *(v[there] for v in flat))
-        better = np.abs(tried).max(axis=1) < np.abs(offset[outside]).max(axis=1)
-        if not better.any():
+        moved = False
+        for along, across in ((1, 1), (1, 0), (0, 1)):  # missing pixels are walked around
+            row, column = np.divmod(here[outside], columns)
+            step = np.clip(np.rint(offset[outside]), -2, 2).astype(np.int64)
+            row = np.clip(row + along * step[:, 0], 0, rows - 1)
+            column = np.clip(column + across * step[:, 1], 0, columns - 1)
+            there = row * columns + column
+            tried = _offset(points[outside], *(v[there] for v in flat))
+            better = np.abs(tried).max(axis=1) < np.abs(offset[outside]).max(axis=1)
+            if better.any():
+                moved = True
+                here = here.copy() if here is start else here
+                here[outside[better]] = there[better]
+                offset[outside[better]] = tried[better]
+            outside = outside[~better]
+        if not moved:
             break
-        here = here.copy() if here is start else here
-        here[outside[better]] = there[better]
-        offset[outside[better]] = tried[better]
     return here, offset
 
 

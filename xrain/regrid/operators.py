@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
+from scipy.spatial import cKDTree
 
-from xrain.geometry import EARTH_RADIUS
-from xrain.regrid.locate import (
-    Array,
-    IntArray,
-    Places,
-    Swath,
-)
+from xrain.errors import InputError
+from xrain.geo.cells import Array, IntArray, Swath, jumps
+from xrain.geo.gaussian import CUT, pattern
+from xrain.geo.sphere import EARTH_RADIUS
+from xrain.regrid.locate import Places
 
-CUT: Final = 1.2
-"""Distance, in half-power widths, at which a Gaussian weight (there 0.02) is cut off."""
-
-GROWTH: Final = 5.0
-"""Percentile of the pixels' areas that counts as that of nadir, where a footprint is smallest."""
+MOST_WEIGHTS: Final = 200_000_000
+"""Most pairs of a cell and a pixel for which weights are made: some 5 GB."""
 
 _CHUNK = 1 << 17
-_GAP = 3.0
+_SAMPLE = 1 << 10
 
 
 class Operator(Protocol):
@@ -103,7 +97,17 @@ class Weighted:
 
 
 def nearest_operator(places: Places) -> Nearest:
-    """Weights of the method ``"nearest"``."""
+    """Weights of the method ``"nearest"``.
+
+    Parameters
+    ----------
+    places : Places
+        The cells in the swath.
+
+    Returns
+    -------
+    Nearest
+    """
     return Nearest(places.cell, places.nearest)
 
 
@@ -111,20 +115,32 @@ def nearest_operator(places: Places) -> Nearest:
 
 
 def bilinear_operator(swath: Swath, places: Places) -> Weighted:
-    """Weights of the method ``"bilinear"``: the four pixels around, in the swath's own grid."""
+    """Weights of the method ``"bilinear"``: the four pixels around, in the swath's own grid.
+
+    Parameters
+    ----------
+    swath : Swath
+        The pixels.
+    places : Places
+        The cells in the swath.
+
+    Returns
+    -------
+    Weighted
+    """
     rows, columns = swath.points.shape[:2]
     row, column = np.divmod(places.holder, columns)
     low_row, s = _lower(row, places.offset[:, 0], rows)
     low_column, t = _lower(column, places.offset[:, 1], columns)
     s, t = _refined(swath, places.points, low_row, low_column, s, t)
-    s = np.where(_is_jump(swath)[low_row], np.rint(s), s)
+    s = np.where(np.isin(low_row + 1, jumps(swath.points)), np.rint(s), s)
     corner, weight = [], []
     for up, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
         r, c = np.minimum(low_row + up, rows - 1), np.minimum(low_column + right, columns - 1)
         corner.append(r * columns + c)
         weight.append((s if up else 1 - s) * (t if right else 1 - t))
-    entries = (np.stack(corner, 1), np.stack(weight, 1).astype(np.float32))
-    return Weighted(places.cell, places.nearest, matrix([entries], swath), places.holder)
+    weights = matrix(np.stack(corner, 1), np.stack(weight, 1).astype(np.float32), swath)
+    return Weighted(places.cell, places.nearest, weights, places.holder)
 
 
 def _lower(index: IntArray, offset: Array, count: int) -> tuple[IntArray, Array]:
@@ -159,15 +175,6 @@ def _refined(
     return np.clip(np.where(good, first, s), 0, 1), np.clip(np.where(good, second, t), 0, 1)
 
 
-def _is_jump(swath: Swath) -> npt.NDArray[np.bool_]:
-    """Find the scans after which the swath jumps, as between granules that do not adjoin."""
-    step = np.linalg.norm(np.diff(swath.points, axis=0), axis=-1)
-    known = np.isfinite(step)
-    mean = np.where(known, step, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    usual = np.median(mean[mean > 0]) if (mean > 0).any() else np.inf
-    return np.append(mean > _GAP * usual, False)
-
-
 # ---- Gaussian
 
 
@@ -180,87 +187,80 @@ def gaussian_operator(swath: Swath, places: Places, footprint: Array) -> Weighte
 
     Parameters
     ----------
+    swath : Swath
+        The pixels.
+    places : Places
+        The cells.
     footprint : ndarray of float32, shape (scan, pixel)
         F in km.
+
+    Returns
+    -------
+    Weighted
+
+    Raises
+    ------
+    InputError
+        If the cells have so many pixels in their footprints that the weights do not fit into
+        memory.
     """
-    width = footprint / np.float32(EARTH_RADIUS)
-    area = swath.area / np.float32(EARTH_RADIUS**2)
-    chunks = [slice(k, k + _CHUNK) for k in range(0, places.cell.size, _CHUNK)]
-    parts = (_gaussian_entries(swath, places, part, width, area) for part in chunks)
-    return Weighted(places.cell, places.nearest, matrix(parts, swath), places.holder)
+    width = footprint.ravel() / np.float32(EARTH_RADIUS)
+    known = np.flatnonzero(np.isfinite(swath.points[..., 0]).ravel() & np.isfinite(width))
+    # widths that differ by a quarter of an octave are looked up together
+    classes = np.floor(4 * np.log2(width[known])).astype(int)
+    groups = [known[classes == k] for k in np.unique(classes)]
+    trees = [cKDTree(swath.points.reshape(-1, 3)[g], balanced_tree=False) for g in groups]
+    share = swath.area.ravel() / np.float32(EARTH_RADIUS**2) / width**2
+    rows, many = [], 0.0
+    for first in range(0, places.cell.size, _CHUNK):
+        points = places.points[first : first + _CHUNK]
+        part = sparse.csr_array((len(points), width.size), dtype=np.float32)
+        here = cKDTree(points, balanced_tree=False)
+        for tree, group in zip(trees, groups, strict=True):
+            reach = CUT * float(width[group].max())
+            many += _expected_pairs(tree, points, reach)
+            _require_memory(many)
+            pairs = here.sparse_distance_matrix(tree, reach, output_type="ndarray")
+            place, pixel = pairs["i"], group[pairs["j"]]
+            weight = pattern((pairs["v"] / width[pixel]).astype(np.float32) ** 2) * share[pixel]
+            part = part + sparse.csr_array((weight, (place, pixel)), shape=part.shape)
+        rows.append(part)
+    empty = sparse.csr_array((0, width.size), dtype=np.float32)
+    weights = sparse.vstack(rows or [empty], format="csr")
+    return Weighted(places.cell, places.nearest, weights, places.holder)
 
 
-def _gaussian_entries(
-    swath: Swath, places: Places, part: slice, width: Array, area: Array
-) -> tuple[Any, Array]:
-    """Sparse entries of some places: (place, pixel) pairs and their weights."""
-    rows, columns = area.shape
-    holder, offset = places.holder[part], places.offset[part]
-    along, across = (v.reshape(-1, 3)[holder] for v in (swath.along, swath.across))
-    a, b, c = (np.einsum("ik,ik->i", x, y) for x, y in (
-        (along, along), (along, across), (across, across)))  # fmt: skip
-    cut = np.float32(CUT) * width.ravel()[holder]
-    row, column = np.divmod(holder, columns)
-    # an ellipse of the metric a, b, c reaches so many steps along each axis
-    det = np.maximum(a * c - b * b, 1e-20)
-    window = [
-        min(int(np.ceil(np.percentile(cut * np.sqrt(m / det), 99.5))) + 1, n)
-        for m, n in ((c, rows), (a, columns))
-    ] if holder.size else [0, 0]  # fmt: skip
-    found = []
-    for i in range(-window[0], window[0] + 1):
-        x = i - offset[:, 0]
-        for j in range(-window[1], window[1] + 1):
-            y = j - offset[:, 1]
-            near = (a * x + 2 * b * y) * x + c * y * y <= 1.5 * cut * cut
-            near &= (row + i >= 0) & (row + i < rows) & (column + j >= 0) & (column + j < columns)
-            at = np.flatnonzero(near)
-            found.append((at, holder[at] + (i * columns + j)))
-    place = np.concatenate([f[0] for f in found])
-    pixel = np.concatenate([f[1] for f in found])
-    gap = places.points[part][place] - swath.points.reshape(-1, 3)[pixel]
-    squared = np.einsum("ik,ik->i", gap, gap) / width.ravel()[pixel] ** 2
-    keep = squared <= CUT**2
-    place, pixel, squared = place[keep], pixel[keep], squared[keep]
-    weight = np.exp(-4 * math.log(2) * squared) * area.ravel()[pixel] / width.ravel()[pixel] ** 2
-    return (place, pixel, holder.size), weight.astype(np.float32)
+def _expected_pairs(tree: cKDTree, points: Array, reach: float) -> float:
+    """Estimate from some points how many pixels all of them have within reach."""
+    some = points[:: max(len(points) // _SAMPLE, 1)]
+    found = tree.query_ball_point(some, reach, return_length=True)
+    return float(np.mean(found)) * len(points)
 
 
-def footprint_widths(swath: Swath, nadir: float | None, grows: bool) -> Array:
-    """Half-power width in km of what each pixel sees, (scan, pixel).
+def _require_memory(pairs: float) -> None:
+    if pairs > MOST_WEIGHTS:
+        raise InputError(
+            f"the footprints hold more than {MOST_WEIGHTS:,} pairs of a cell and a pixel: choose "
+            "coarser cells, a narrower footprint or a smaller area"
+        )
+
+
+def matrix(pixels: IntArray, weights: Array, swath: Swath) -> Any:
+    """Put weights into a sparse array.
 
     Parameters
     ----------
+    pixels : ndarray of int, shape (place, k)
+        Flat indices of the pixels of each place.
+    weights : ndarray, shape (place, k)
+        Their weights.
     swath : Swath
         The pixels.
-    nadir : float or None
-        Width where it is smallest; None where nothing is known but the sampling.
-    grows : bool
-        Whether it grows towards the ends of a scan; then it does as the sampling does.
+
+    Returns
+    -------
+    csr_array, shape (place, pixel)
     """
-    spacing = swath.spacing
-    if nadir is None:
-        return spacing
-    width = np.full_like(spacing, nadir)
-    if grows:
-        size = np.sqrt(swath.area)
-        known = size[np.isfinite(size)]
-        if known.size:
-            width *= np.maximum(size / np.percentile(known, GROWTH), 1)
-    return np.maximum(width, spacing)
-
-
-def matrix(parts: Any, swath: Swath) -> Any:
-    """Put entries of several blocks of places one under the other."""
-    blocks = []
-    for index, weight in parts:
-        if isinstance(index, tuple):
-            place, pixel, count = index
-        else:
-            count, width = index.shape
-            place, pixel = np.repeat(np.arange(count), width), index.ravel()
-        shape = (count, swath.latitude.size)
-        blocks.append(sparse.csr_array((weight.ravel(), (place, pixel)), shape=shape))
-    if not blocks:
-        return sparse.csr_array((0, swath.latitude.size), dtype=np.float32)
-    return sparse.vstack(blocks, format="csr")
+    count, width = pixels.shape
+    at = (np.repeat(np.arange(count), width), pixels.ravel())
+    return sparse.csr_array((weights.ravel(), at), shape=(count, swath.latitude.size))

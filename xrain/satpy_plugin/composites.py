@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,42 +12,56 @@ import numpy as np
 import satpy
 import xarray as xr
 from satpy import DataQuery
-from satpy.composites.core import CompositeBase, GenericCompositor
+from satpy.composites.core import CompositeBase, GenericCompositor, IncompatibleAreas
 
 from xrain.conventions import (
     ATTRIBUTES,
     PRECIP_FLAG,
     PRECIP_FLAG_FILL,
+    PRECIP_PHASE,
+    PRECIP_PHASE_FILL,
     PROBABILITY_OF_PRECIP,
+    PROBABILITY_OF_SNOW,
     QUANTILE,
     RETRIEVAL_QUALITY,
+    SNOWFALL_RATE,
     SURFACE_PRECIP,
     SURFACE_PRECIP_QUANTILE,
     TIME,
     parse_channel_name,
 )
-from xrain.errors import InputError
-from xrain.io.labels import channel_label
+from xrain.errors import InputError, XrainError
+from xrain.io.ancillary import add_ancillary
+from xrain.io.channel_names import channel_label
+from xrain.io.hdf5 import warn
 from xrain.io.scene import gather
-from xrain.retrieval import QUANTILES, retrieve
+from xrain.retrieval.dataset import QUANTILES, retrieve
 from xrain.satpy_plugin.base import PROVENANCE, QUALITY_FILL, quantile_name
 from xrain.satpy_plugin.reader import WHOLE
-from xrain.sensors import get_sensor, list_sensors
+from xrain.sensors import get_sensor
 
 Arrays = Sequence[xr.DataArray]
 
 _PLANE: Final = "plane"
-_PLANES: Final = (SURFACE_PRECIP, PROBABILITY_OF_PRECIP, PRECIP_FLAG, RETRIEVAL_QUALITY)
+_PLANES: Final = (
+    SURFACE_PRECIP, PROBABILITY_OF_PRECIP, PRECIP_FLAG, PRECIP_PHASE, PROBABILITY_OF_SNOW,
+    SNOWFALL_RATE, RETRIEVAL_QUALITY,
+)  # fmt: skip
 _FLAGS: Final[dict[str, tuple[type, int]]] = {
     PRECIP_FLAG: (np.int8, PRECIP_FLAG_FILL),
+    PRECIP_PHASE: (np.int8, PRECIP_PHASE_FILL),
     RETRIEVAL_QUALITY: (np.uint8, QUALITY_FILL),
 }
 """Type of the flags, and what resampling puts beyond the swath."""
+
+MOST_APART: Final = 1.5
+"""GHz by which the channel shown as water vapour may differ from 183.31 ± 3 GHz."""
 
 _OPTIONS: Final = ("model", "device", "precision")
 _KEPT: Final = (
     "platform_name", "sensor", "start_time", "end_time", "orbit", "start_orbit", "end_orbit",
     "reader", "resolution", "area",
+    "rows_per_scan",
 )  # fmt: skip
 
 
@@ -68,27 +81,50 @@ def retrieval_inputs(sensor: str | None, names: Sequence[str] = ()) -> list[Any]
     return [*WHOLE.values(), time, *names]
 
 
-@functools.cache
-def channel_names(low: float, high: float) -> list[str]:
-    """Names of the channels of all sensors between two frequencies in GHz."""
-    found = (c for name in list_sensors() for c in get_sensor(name).channels)
-    return list(dict.fromkeys(c.name for c in found if low <= c.frequency <= high))
+class _NotMadeError(IncompatibleAreas):
+    """Makes Satpy leave a composite out and go on with the others."""
 
 
-class RainRetrieval(CompositeBase):  # type: ignore[misc]
-    """All fields of a retrieval, one plane each; see :func:`xrain.retrieve`.
-
-    The options `model`, `device`, `precision` and `quantiles` are keywords of the class, or keys
-    of the composite in YAML, or ``satpy.config`` under ``xrain.model`` and so on.
-    """
+class _Composite(CompositeBase):
+    """A composite that cannot be made is warned of, and leaves the rest of a Scene as it is."""
 
     def __call__(
-        self, datasets: Arrays, optional_datasets: Arrays | None = None, **_: Any
+        self, datasets: Arrays, optional_datasets: Arrays | None = None, **info: Any
     ) -> xr.DataArray:
+        """Make the composite from what is there of its prerequisites.
+
+        Warns
+        -----
+        UserWarning
+            If it cannot be made, with the reason.
+        """
+        arrays = [*datasets, *(optional_datasets or ())]
+        try:
+            return self.make(arrays, **info)
+        except XrainError as error:
+            warn(f"{self.attrs['name']} is left out: {error}")
+            raise _NotMadeError(str(error)) from error
+
+    def make(self, arrays: Arrays, **info: Any) -> xr.DataArray:
+        """Make the composite; XrainError if that cannot be."""
+        raise NotImplementedError
+
+
+class RainRetrieval(_Composite):
+    """All fields of a retrieval, one plane each; see :func:`xrain.retrieve`.
+
+    The options `model`, `device`, `precision`, `quantiles` and `ancillary`, a netCDF file for
+    :func:`xrain.add_ancillary`, are keywords of the class, or keys of the composite in YAML, or
+    ``satpy.config`` under ``xrain.model`` and so on.
+    """
+
+    def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
         """Retrieve rain; InputError if there are no channels, or they lie on a map."""
-        swath, reference = gather([*datasets, *(optional_datasets or ())])
+        swath, reference = gather(arrays)
         options = {k: v for k in _OPTIONS if (v := self._option(k)) is not None}
-        levels = self._option("quantiles")
+        levels, ancillary = self._option("quantiles"), self._option("ancillary")
+        if ancillary is not None:
+            swath = add_ancillary(swath, ancillary)
         rain = retrieve(swath, quantiles=QUANTILES if levels is None else levels, **options)
         planes = {name: rain[name].astype(np.float32) for name in _PLANES}
         for level in rain[QUANTILE].values if QUANTILE in rain else ():
@@ -106,14 +142,12 @@ class RainRetrieval(CompositeBase):  # type: ignore[misc]
         return satpy.config.get(f"xrain.{name}", None) if own is None else own
 
 
-class RainField(CompositeBase):  # type: ignore[misc]
+class RainField(_Composite):
     """One field of a retrieval: the one that the composite is named after."""
 
-    def __call__(
-        self, datasets: Arrays, optional_datasets: Arrays | None = None, **_: Any
-    ) -> xr.DataArray:
+    def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
         """Take the field; InputError if the retrieval has none of that name."""
-        (planes,) = datasets
+        (planes,) = arrays
         name = self.attrs["name"]
         known = [str(p) for p in planes[_PLANE].values]
         if name not in known:
@@ -131,7 +165,7 @@ class RainField(CompositeBase):  # type: ignore[misc]
         return field
 
 
-class _Polarizations(GenericCompositor):  # type: ignore[misc]
+class _Polarizations(_Composite):
     """What needs a frequency in vertical and horizontal polarization."""
 
     def _pair(self, arrays: Arrays) -> tuple[xr.DataArray, xr.DataArray]:
@@ -159,11 +193,9 @@ class PolarizationCorrectedTemperature(_Polarizations):
     ``(1 + c) V − c H`` with the `coefficient` c of the composite.
     """
 
-    def __call__(
-        self, datasets: Arrays, optional_datasets: Arrays | None = None, **_: Any
-    ) -> xr.DataArray:
+    def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
         """Combine the polarizations; InputError if one is missing."""
-        vertical, horizontal = self._pair([*datasets, *(optional_datasets or ())])
+        vertical, horizontal = self._pair(arrays)
         out = _corrected(vertical, horizontal, self.attrs["coefficient"])
         kept = {k: vertical.attrs[k] for k in _KEPT if k in vertical.attrs}
         out.attrs = {
@@ -175,33 +207,29 @@ class PolarizationCorrectedTemperature(_Polarizations):
         return out
 
 
-class TropicalCycloneColor(_Polarizations):
+class TropicalCycloneColor(_Polarizations, GenericCompositor):
     """Red, green and blue of two polarizations: corrected temperature, and one each.
 
     The `green` of the composite is the polarization shown as green, the other is blue.
     """
 
-    def __call__(
-        self, datasets: Arrays, optional_datasets: Arrays | None = None, **info: Any
-    ) -> xr.DataArray:
+    def make(self, arrays: Arrays, **info: Any) -> xr.DataArray:
         """Combine the polarizations; InputError if one is missing."""
-        vertical, horizontal = self._pair([*datasets, *(optional_datasets or ())])
+        vertical, horizontal = self._pair(arrays)
         red = _corrected(vertical, horizontal, self.attrs["coefficient"])
         red.attrs = vertical.attrs
         rest = (vertical, horizontal) if self.attrs["green"] == "V" else (horizontal, vertical)
-        out: xr.DataArray = super().__call__([red, *rest], **info)
+        out: xr.DataArray = GenericCompositor.__call__(self, [red, *rest], **info)
         return out
 
 
-class WaterVapour(CompositeBase):  # type: ignore[misc]
+class WaterVapour(_Composite):
     """The channel nearest to 183.31 ± 3 GHz, which every humidity sounder has."""
 
-    def __call__(
-        self, datasets: Arrays, optional_datasets: Arrays | None = None, **_: Any
-    ) -> xr.DataArray:
+    def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
         """Choose the channel; InputError if there is none."""
-        best = min(optional_datasets or (), key=_from_three, default=None)
-        if best is None or _from_three(best) > 1.5:
+        best = min(arrays, key=_from_three, default=None)
+        if best is None or _from_three(best) > MOST_APART:
             raise InputError(
                 f"{self.attrs['name']} needs a channel at 183.31 ± 3 GHz, and the Scene has none"
             )

@@ -11,9 +11,11 @@ import numpy.typing as npt
 import satpy
 import xarray as xr
 
+from xrain.conventions import QUALITY_FLAGS
 from xrain.plotting.style import (
     DRY_COLOR,
     FLAG_COLORS,
+    PHASE_COLORS,
     PROBABILITY_COLORS,
     PROBABILITY_EDGES,
     RAIN_COLORS,
@@ -39,6 +41,24 @@ def rain_flag(img: Any) -> None:
     fill = img.data.attrs.get("_FillValue")
     img.data = img.data.where(img.data != fill) if fill is not None else img.data
     _classes(img, (0.5,), FLAG_COLORS[:2], "")
+
+
+def phase_classes(img: Any) -> None:
+    """Colour solid, mixed and liquid precipitation, and what is dry."""
+    fill = img.data.attrs.get("_FillValue")
+    img.data = img.data.where(img.data != fill) if fill is not None else img.data
+    _classes(img, (0.5, 1.5, 2.5), PHASE_COLORS, "")
+
+
+def quality_classes(img: Any) -> None:
+    """Colour what is good, what carries a flag, and what has no rate."""
+    fill = img.data.attrs.get("_FillValue")
+    flags = img.data if fill is None else img.data.where(img.data != fill)
+    none = QUALITY_FLAGS["no_usable_channel"] | QUALITY_FLAGS["bad_geolocation"]
+    bits = flags.fillna(0).astype(np.uint8)
+    level = (bits > 0).astype(np.float32) + ((bits & none) > 0)
+    img.data = level.where(flags.notnull()).assign_attrs(img.data.attrs)
+    _classes(img, (0.5, 1.5), (FLAG_COLORS[0], FLAG_COLORS[2], FLAG_COLORS[9]), "")
 
 
 def _classes(img: Any, edges: Sequence[float], colors: Sequence[str], title: str) -> None:

@@ -13,13 +13,19 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
-from satpy.readers.core.file_handlers import BaseFileHandler
 
 from xrain.conventions import BAND, LATITUDE, LONGITUDE, TIME
-from xrain.errors import FileFormatError
-from xrain.io.reference import group_dataset, read_reference
-from xrain.satpy_plugin.base import GranuleReader, Info, dated, platform_attributes, to_datetime
+from xrain.errors import FileFormatError, InputError
+from xrain.io.reference import LAYER_TOP, group_dataset, read_reference
+from xrain.satpy_plugin.base import (
+    GranuleHandler,
+    GranuleReader,
+    Info,
+    platform_attributes,
+    to_datetime,
+)
 
 _POSITIONS: Final = (LONGITUDE, LATITUDE)
 
@@ -36,7 +42,7 @@ class ProductReader(GranuleReader):
     )
 
 
-class ProductFileHandler(BaseFileHandler):  # type: ignore[misc]
+class ProductFileHandler(GranuleHandler):
     """One granule.
 
     Parameters
@@ -53,7 +59,7 @@ class ProductFileHandler(BaseFileHandler):  # type: ignore[misc]
     """
 
     def __init__(self, filename: Any, filename_info: Info, filetype_info: Info) -> None:
-        super().__init__(filename, dated(filename_info), filetype_info)
+        super().__init__(filename, filename_info, filetype_info)
         self.granule = read_reference(filename)
         if self.granule.product.gridded:
             raise FileFormatError(
@@ -83,8 +89,13 @@ class ProductFileHandler(BaseFileHandler):  # type: ignore[misc]
     def _times(self) -> tuple[dt.datetime, dt.datetime]:
         time = np.concatenate([g[TIME].values for g in self._plain.values()])
         time = time[~np.isnat(time)]
-        if not time.size:
+        if not time.size and "start_time" in self.filename_info:
             return self.filename_info["start_time"], self.filename_info["end_time"]
+        if not time.size:
+            raise InputError(
+                f"{self.filename}: neither a scan nor the name of the granule tells its time, and "
+                "Satpy needs one; open it with xrain.open_reference"
+            )
         return to_datetime(time.min()), to_datetime(time.max())
 
     @property
@@ -107,6 +118,15 @@ class ProductFileHandler(BaseFileHandler):  # type: ignore[misc]
         """What files that are joined must share, in words."""
         return f"{self._header['product']} on {self._header['platform']}"
 
+    @property
+    def version(self) -> str:
+        """Version of the product."""
+        return str(self._header["product_version"])
+
+    def scan_times(self) -> dict[str, npt.NDArray[np.datetime64]]:
+        """Give the times of the scans of each swath group."""
+        return {name: group[TIME].values for name, group in self._plain.items()}
+
     @cached_property
     def _attributes(self) -> Info:
         header = self._header
@@ -121,7 +141,7 @@ class ProductFileHandler(BaseFileHandler):  # type: ignore[misc]
         kind = self.filetype_info["file_type"]
         for swath, group in self._groups.items():
             for name, variable in group.variables.items():
-                if name == BAND:
+                if name in (BAND, LAYER_TOP):
                     continue
                 info = {"name": name, "swath": swath, "file_type": kind, **variable.attrs}
                 if name not in _POSITIONS and name != TIME:
@@ -144,4 +164,7 @@ class ProductFileHandler(BaseFileHandler):  # type: ignore[misc]
             array = array.sel({BAND: str(ds_info[BAND])})
         kept = {k: v for k, v in ds_info.items() if k not in ("file_type", "coordinates")}
         attrs = {**kept, **self._attributes}
-        return xr.DataArray(array.data, dims=("y", "x")[: array.ndim], attrs=attrs)
+        data = self.cut(array.data, ds_info["swath"])
+        dims = ("y", "x", *array.dims[2:])[: array.ndim]
+        tops = {LAYER_TOP: array[LAYER_TOP].variable} if LAYER_TOP in array.coords else None
+        return xr.DataArray(data, tops, dims=dims, attrs=attrs)

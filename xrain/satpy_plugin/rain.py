@@ -1,4 +1,4 @@
-"""The Satpy reader ``xrain_rain``: rain that :func:`xrain.output.write_rain` wrote."""
+"""The Satpy reader ``xrain_rain``: rain that :func:`xrain.io.write_rain.write_rain` wrote."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
-from satpy.readers.core.file_handlers import BaseFileHandler
 
 from xrain.conventions import (
     LATITUDE,
     LONGITUDE,
     PRECIP_FLAG,
+    PRECIP_PHASE,
     QUANTILE,
     RETRIEVAL_QUALITY,
     SURFACE_PRECIP,
@@ -26,9 +27,9 @@ from xrain.errors import FileFormatError, InputError
 from xrain.satpy_plugin.base import (
     PROVENANCE,
     QUALITY_FILL,
+    GranuleHandler,
     GranuleReader,
     Info,
-    dated,
     platform_attributes,
     quantile_name,
     to_datetime,
@@ -49,7 +50,7 @@ class RainReader(GranuleReader):
     )
 
 
-class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
+class RainFileHandler(GranuleHandler):
     """One file of rain on a swath.
 
     Parameters
@@ -68,7 +69,7 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
     """
 
     def __init__(self, filename: Any, filename_info: Info, filetype_info: Info) -> None:
-        super().__init__(filename, dated(filename_info), filetype_info)
+        super().__init__(filename, filename_info, filetype_info)
         self._path = os.fspath(filename)
         try:
             with xr.open_dataset(self._path, engine="h5netcdf") as ds:
@@ -97,6 +98,7 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
         wanted = {*self._planes, SURFACE_PRECIP_QUANTILE}
         self._unwanted = [str(n) for n in ds.variables if n not in wanted]
         self._times = self._period(ds)
+        self._scan_times = ds[TIME].values if TIME in self._planes else None
 
     def _period(self, ds: xr.Dataset) -> tuple[dt.datetime, dt.datetime]:
         """First and last scan time; from the file's name where every one is missing."""
@@ -133,6 +135,10 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
         sensor, platform = (self._header.get(k, "unknown") for k in ("sensor", "platform"))
         return f"{sensor} on {platform} with quantiles {levels}"
 
+    def scan_times(self) -> dict[str, npt.NDArray[np.datetime64]]:
+        """Give the times of the scans, under the name of the rain."""
+        return {} if self._scan_times is None else {SURFACE_PRECIP: self._scan_times}
+
     @cached_property
     def _attributes(self) -> Info:
         header = self._header
@@ -153,7 +159,7 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
             engine="h5netcdf",
             chunks="auto",
             drop_variables=self._unwanted,
-            mask_and_scale={PRECIP_FLAG: False, RETRIEVAL_QUALITY: False},
+            mask_and_scale=dict.fromkeys((PRECIP_FLAG, PRECIP_PHASE, RETRIEVAL_QUALITY), False),
         )
 
     def available_datasets(
@@ -183,4 +189,5 @@ class RainFileHandler(BaseFileHandler):  # type: ignore[misc]
         if name == RETRIEVAL_QUALITY:
             attrs = {"_FillValue": np.uint8(QUALITY_FILL)}
         attrs = {"name": name, **array.attrs, **attrs, **self._attributes}
-        return xr.DataArray(array.data, dims=("y", "x")[: array.ndim], attrs=attrs)
+        data = self.cut(array.data, SURFACE_PRECIP)
+        return xr.DataArray(data, dims=("y", "x")[: array.ndim], attrs=attrs)

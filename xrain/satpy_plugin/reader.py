@@ -7,7 +7,6 @@ way Satpy wants them.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -18,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from dask.base import tokenize
-from satpy.readers.core.file_handlers import BaseFileHandler
 from satpy.readers.pmw_channels_definitions import FrequencyDoubleSideBand, FrequencyRange
 
 from xrain.conventions import (
@@ -32,13 +30,21 @@ from xrain.conventions import (
     TB,
     TIME,
 )
+from xrain.errors import InputError
 from xrain.io.backend import L1CBackendEntrypoint
-from xrain.io.l1c import INCIDENCE_FIELD, open_file, read_granule
+from xrain.io.hdf5 import open_file
+from xrain.io.l1c import INCIDENCE_FIELD, read_granule
 from xrain.io.swath import open_group
-from xrain.satpy_plugin.base import GranuleReader, Info, end_from_name, platform_attributes
-from xrain.sensors import Channel
-
-_LOG = logging.getLogger(__name__)
+from xrain.satpy_plugin.base import (
+    ANY_SENSOR,
+    LACKING,
+    GranuleHandler,
+    GranuleReader,
+    Info,
+    platform_attributes,
+    to_datetime,
+)
+from xrain.sensors import Channel, find_sensor
 
 FILE_TYPES: Final = ["gpm_1c", "gpm_1c_r"]
 """Where Satpy looks for a dataset, the product in its own geometry first."""
@@ -63,17 +69,8 @@ class L1CReader(GranuleReader):
         "for each, or a MultiScene with group_keys=('start_time', 'platform_shortname')"
     )
 
-    def create_filehandlers(
-        self, filenames: Iterable[str], fh_kwargs: Info | None = None
-    ) -> dict[str, list[L1CFileHandler]]:
-        """Open the files; InputError if they are of different radiometers."""
-        created = super().create_filehandlers(filenames, fh_kwargs)
-        for kind, handlers in self.file_handlers.items():
-            self.file_handlers[kind] = _newest(handlers)
-        return created
 
-
-class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
+class L1CFileHandler(GranuleHandler):
     """One granule.
 
     Parameters
@@ -98,14 +95,29 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
     @property
     def start_time(self) -> dt.datetime:
         """Start of the granule, UTC."""
-        named: dt.datetime = self.filename_info["start_time"]
-        return _header_time(self.granule.header, "StartGranuleDateTime") or named
+        return self._period[0]
 
     @property
     def end_time(self) -> dt.datetime:
         """End of the granule, UTC, on the day after its start where it runs past midnight."""
-        found = _header_time(self.granule.header, "StopGranuleDateTime")
-        return found or end_from_name(self.filename_info)
+        return self._period[1]
+
+    @cached_property
+    def _period(self) -> tuple[dt.datetime, dt.datetime]:
+        """Start and end by the header, the name of the file, or the times of its scans."""
+        header, info = self.granule.header, self.filename_info
+        start = _header_time(header, "StartGranuleDateTime") or info.get("start_time")
+        end = _header_time(header, "StopGranuleDateTime") or info.get("end_time")
+        if start is None or end is None:
+            time = np.concatenate(list(self.scan_times().values()))
+            time = time[~np.isnat(time)]
+            if not time.size:
+                raise InputError(
+                    f"{self.filename}: neither the header, the name nor a scan of the granule "
+                    "tells its time, and Satpy needs one; open it with xrain.open_l1c"
+                )
+            start, end = start or to_datetime(time.min()), end or to_datetime(time.max())
+        return start, end
 
     @property
     def kind(self) -> str:
@@ -113,9 +125,19 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
         return f"{self.granule.sensor.name} on {self.granule.platform}"
 
     @property
+    def version(self) -> str:
+        """Version of the product."""
+        return self.granule.version
+
+    def scan_times(self) -> dict[str, npt.NDArray[np.datetime64]]:
+        """Give the times of the scans of each swath group."""
+        return {name: self._group(name)[TIME].values for name in self.granule.groups}
+
+    @property
     def sensor_names(self) -> set[str]:
-        """The instrument, as Satpy writes it."""
-        return {self.granule.sensor.name.lower()}
+        """The instrument, as Satpy writes it; one without a table has the composites of any."""
+        name = self.granule.sensor.name
+        return {ANY_SENSOR if find_sensor(name) is None else name.lower()}
 
     @cached_property
     def _attributes(self) -> Info:
@@ -167,28 +189,40 @@ class L1CFileHandler(BaseFileHandler):  # type: ignore[misc]
             side = _side_infos(self._group(name), self._angles(name))
             for info in (*map(_channel_info, layout.channels), *side):
                 yield True, {**info, "swath": name, "file_type": FILE_TYPES}
+        for channel in self._absent_channels():
+            info = {**_channel_info(channel), "swath": channel.swath, "file_type": FILE_TYPES}
+            yield False, info
+        for name in LACKING:
+            told = f"with a channel at {name.replace('_', ' ')}"
+            yield False, {"name": name, "file_type": told}
         for name in (n for n in WHOLE if n in self._group(self._grid).variables):
             info = {"name": WHOLE[name], **ATTRIBUTES[name], "coordinates": _POSITIONS}
             yield True, {**info, "swath": self._grid, "file_type": FILE_TYPES}
 
+    def _absent_channels(self) -> list[Channel]:
+        """Channels that the instrument has and this file lacks."""
+        return [c for c in self.granule.sensor.channels if c.swath not in self.granule.groups]
+
     def get_dataset(self, dataset_id: Mapping[str, Any], ds_info: Info) -> xr.DataArray | None:
         """Return a dataset with dimensions y (scan) and x (pixel), lazy but for the time."""
-        group = ds_info["swath"]
+        group = str(ds_info.get("swath"))
         if group not in self.granule.groups:
             return None
         attrs = {k: v for k, v in ds_info.items() if k not in _SATPY_ONLY} | self._attributes
         for name, dataset in WHOLE.items():
             if dataset_id["name"] == dataset:
-                return _in_satpys_words(self._whole[name], attrs)
+                whole: xr.DataArray = _in_satpys_words(self._whole[name], attrs)
+                return whole[self.rows.get(self._grid, slice(None))]
         variable, index = _locate(self._group(group), dataset_id["name"])
         if variable not in self._group(group).variables:
             return None
         if variable == TIME:  # in memory anyway
-            data = self._group(group)[variable].values
+            data: Any = self._group(group)[variable].values
         else:
             data = self._array(group, variable)
         if index is not None:
             data = data[..., index]
+        data = self.cut(data, group)
         return xr.DataArray(data, dims=("y", "x")[: data.ndim], attrs=attrs)
 
 
@@ -196,21 +230,6 @@ def _in_satpys_words(array: xr.DataArray, attrs: Info) -> xr.DataArray:
     """Name the dimensions of an array as Satpy does; of the coordinates keep the last."""
     last = str(array.dims[-1])
     return xr.DataArray(array.data, {last: array[last].values}, dims=("y", "x", last), attrs=attrs)
-
-
-def _newest(handlers: list[L1CFileHandler]) -> list[L1CFileHandler]:
-    """Leave out older versions of a granule, which Satpy would append to the newest."""
-    best: dict[Any, L1CFileHandler] = {}
-    for handler in handlers:
-        orbit = handler.granule.orbit
-        key = orbit if orbit >= 0 else handler.start_time
-        if key not in best or handler.granule.version > best[key].granule.version:
-            best[key] = handler
-    kept = [h for h in handlers if h in best.values()]
-    for handler in handlers:
-        if handler not in kept:
-            _LOG.warning("%s: left out, a newer version of the granule is there", handler.filename)
-    return kept
 
 
 def _header_time(header: Mapping[str, str], key: str) -> dt.datetime | None:
@@ -283,6 +302,7 @@ def _as_dask(variable: xr.Variable, name: str) -> da.Array:
     """
     preferred = variable.encoding.get("preferred_chunks", {})
     chunks = [preferred.get(d, n) for d, n in zip(variable.dims, variable.shape, strict=True)]
-    return da.from_array(
+    out: da.Array = da.from_array(
         variable, chunks, name=name, getitem=_read_block, meta=np.empty(0, variable.dtype)
     )
+    return out

@@ -1,21 +1,19 @@
 """The radiometers of the constellation, described by one TOML file per instrument.
 
-A new sensor is a new TOML in this folder; no code changes.
+The tables of the package lie in this folder. Others are added with :func:`register_sensor`, or by
+naming their folders in the environment variable ``XRAIN_SENSORS``.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
-import math
-import re
-import tomllib
-from dataclasses import dataclass
+import os
 from importlib import resources
-from importlib.resources.abc import Traversable
-from typing import Any
+from pathlib import Path
 
-from xrain.errors import FileFormatError, UnknownChannelError, UnknownSensorError
+from xrain.errors import FileFormatError, InputError, UnknownSensorError
+from xrain.sensors.sensor import Channel, Degradation, Sensor, SwathGroup, sensor_key
+from xrain.sensors.tables import load_sensors, read_sensor
 
 __all__ = [
     "Channel",
@@ -26,293 +24,162 @@ __all__ = [
     "get_sensor",
     "list_sensors",
     "load_sensors",
+    "packaged_sensors",
+    "register_sensor",
 ]
 
-
-@dataclass(frozen=True)
-class Channel:
-    """One radiometer channel.
-
-    Attributes
-    ----------
-    name : str
-        Canonical name such as ``"36.64V"``, ``"183.31+-3V"`` or ``"89.0V-A"``.
-    frequency : float
-        Centre frequency in GHz.
-    sideband_offsets : tuple of float
-        Offsets of the pass bands from the centre in GHz: empty for a single band, ``(3.0,)``
-        for a pair at centre ± 3 GHz, ``(0.9,)`` and so on.
-    polarization : str
-        ``"V"``, ``"H"``, or ``"QV"``/``"QH"`` where the scan mixes the two.
-    bandwidth : float
-        Total width of one pass band in MHz.
-    footprint : tuple of float
-        Half-power footprint on the ground in km: the long axis, along the view, then the short
-        one across it; at nadir for a cross-track sounder.
-    nedt : float
-        Noise-equivalent temperature difference in K.
-    incidence_angle : float
-        Nominal earth incidence angle in degrees, 0 (nadir) for a cross-track sounder.
-    swath : str
-        Swath group of the L1C file that holds the channel, such as ``"S1"``.
-    """
-
-    name: str
-    frequency: float
-    sideband_offsets: tuple[float, ...]
-    polarization: str
-    bandwidth: float
-    footprint: tuple[float, float]
-    nedt: float
-    incidence_angle: float
-    swath: str
-
-    @property
-    def sideband_offset(self) -> float:
-        """First sideband offset in GHz, 0 for a single band."""
-        return self.sideband_offsets[0] if self.sideband_offsets else 0.0
+_registered: dict[str, Sensor] = {}
 
 
-@dataclass(frozen=True)
-class SwathGroup:
-    """One swath group of the L1C layout.
-
-    Attributes
-    ----------
-    name : str
-        Group name in the file, ``"S1"`` and so on.
-    pixels : int
-        Pixels per scan.
-    scan_period : float
-        Seconds from one scan of this group to the next.
-    along_track_offset : float
-        Distance in km by which the group's scan centre lies ahead (positive) of the reference
-        group's in flight direction; used by the simulator, never by the reader.
-    """
-
-    name: str
-    pixels: int
-    scan_period: float
-    along_track_offset: float
+@functools.cache
+def packaged_sensors() -> dict[str, Sensor]:
+    """Return the sensors whose tables come with the package, by their lower-case names."""
+    return load_sensors(resources.files(__name__))
 
 
-@dataclass(frozen=True)
-class Degradation:
-    """Channels of one platform that are known to be bad from a day on.
-
-    Attributes
-    ----------
-    platform : str
-        Satellite name as in L1C headers.
-    channels : tuple of str
-        Names of the channels.
-    since : datetime.date
-        First bad day.
-    note : str
-        What happened, with its source.
-    """
-
-    platform: str
-    channels: tuple[str, ...]
-    since: dt.date
-    note: str
+@functools.cache
+def _sensors_of(folders: str) -> dict[str, Sensor]:
+    """Read the folders that ``XRAIN_SENSORS`` names, once for each value of the variable."""
+    found: dict[str, Sensor] = {}
+    for folder in filter(None, folders.split(os.pathsep)):
+        for sensor in _read_source(Path(folder).expanduser()):
+            _refuse_clash(sensor, packaged_sensors() | found)
+            found[sensor_key(sensor.name)] = sensor
+    return found
 
 
-@dataclass(frozen=True)
-class Sensor:
-    """One instrument and where it flies.
-
-    Attributes
-    ----------
-    name : str
-        Instrument name as in file names, such as ``"GMI"``.
-    long_name : str
-        Full name.
-    scan_type : str
-        ``"conical"`` or ``"cross-track"``.
-    altitude : float
-        Nominal altitude in km.
-    scan_angle : float
-        Angle in degrees from the middle of the scan to the centre of its outermost pixel: of
-        azimuth for a conical scan, of the view from nadir for a cross-track one.
-    reference_swath : str
-        Group onto whose pixels the other groups are brought.
-    platforms : dict of str to str
-        Satellite names as they stand in L1C headers, with the name in WMO's OSCAR, which
-        Satpy uses.
-    swaths : tuple of SwathGroup
-        Groups in file order.
-    channels : tuple of Channel
-        Channels in file order.
-    aliases : tuple of str
-        Other names of the instrument.
-    sources : tuple of str
-        Where the numbers come from.
-    degraded : tuple of Degradation
-        Channels that went bad in orbit.
-    """
-
-    name: str
-    long_name: str
-    scan_type: str
-    altitude: float
-    scan_angle: float
-    reference_swath: str
-    platforms: dict[str, str]
-    swaths: tuple[SwathGroup, ...]
-    channels: tuple[Channel, ...]
-    aliases: tuple[str, ...]
-    sources: tuple[str, ...]
-    degraded: tuple[Degradation, ...] = ()
-
-    @property
-    def rain_channel(self) -> Channel:
-        """Channel whose footprint a retrieved rain rate stands for.
-
-        That nearest to 37 GHz for imagers, to 89 GHz for cross-track sounders.
-        """
-        target = 89.0 if self.scan_type == "cross-track" else 37.0
-        return min(self.channels, key=lambda c: abs(math.log(c.frequency / target)))
-
-    def channel(self, name: str) -> Channel:
-        """Return the channel called `name`; UnknownChannelError if there is none."""
-        for channel in self.channels:
-            if channel.name == name:
-                return channel
-        known = ", ".join(c.name for c in self.channels)
-        raise UnknownChannelError(f"{self.name} has no channel {name!r}; it has {known}")
-
-    def swath(self, name: str) -> SwathGroup:
-        """Return the swath group called `name`."""
-        for swath in self.swaths:
-            if swath.name == name:
-                return swath
-        known = ", ".join(s.name for s in self.swaths)
-        raise UnknownSensorError(f"{self.name} has no swath {name!r}; it has {known}")
-
-    def swath_channels(self, name: str) -> tuple[Channel, ...]:
-        """Channels of one swath group in file order."""
-        return tuple(c for c in self.channels if c.swath == name)
+def _registry() -> dict[str, Sensor]:
+    """All known sensors: the package's own, those of ``XRAIN_SENSORS``, those registered."""
+    return packaged_sensors() | _sensors_of(os.environ.get("XRAIN_SENSORS", "")) | _registered
 
 
-def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def _read_source(source: Path) -> list[Sensor]:
+    """Read one table, or all tables of a folder."""
+    if source.is_dir():
+        found = list(load_sensors(source).values())
+        if not found:
+            raise FileFormatError(f"{source} holds no sensor table (*.toml)")
+        return found
+    if not source.is_file():
+        raise FileFormatError(f"{source} is neither a sensor table nor a folder of them")
+    return [read_sensor(source)]
 
 
-def _channel(table: dict[str, Any], swath: str) -> Channel:
-    along, across = table["footprint"]
-    return Channel(
-        name=table["name"],
-        frequency=float(table["frequency"]),
-        sideband_offsets=tuple(float(x) for x in table.get("sideband_offsets", [])),
-        polarization=table["polarization"],
-        bandwidth=float(table["bandwidth"]),
-        footprint=(float(along), float(across)),
-        nedt=float(table["nedt"]),
-        incidence_angle=float(table["incidence_angle"]),
-        swath=swath,
-    )
+def _spellings(sensor: Sensor) -> set[str]:
+    return {sensor_key(name) for name in (sensor.name, *sensor.aliases)}
 
 
-def _swath(table: dict[str, Any]) -> SwathGroup:
-    return SwathGroup(
-        name=table["name"],
-        pixels=int(table["pixels"]),
-        scan_period=float(table["scan_period"]),
-        along_track_offset=float(table.get("along_track_offset", 0.0)),
-    )
+def _refuse_clash(sensor: Sensor, known: dict[str, Sensor]) -> None:
+    """Refuse a name or an alias by which another sensor is known already."""
+    for other in known.values():
+        if shared := _spellings(sensor) & _spellings(other):
+            raise InputError(
+                f"{sensor.name}: {other.name} is known as {', '.join(sorted(shared))} already; "
+                "give the new instrument a name and aliases of its own"
+            )
 
 
-def _degradation(table: dict[str, Any]) -> Degradation:
-    return Degradation(
-        platform=table["platform"],
-        channels=tuple(table["channels"]),
-        since=table["since"],
-        note=table["note"],
-    )
+def register_sensor(source: str | os.PathLike[str]) -> list[Sensor]:
+    """Make instruments known that the package does not describe.
 
-
-def _parse(text: str) -> Sensor:
-    table = tomllib.loads(text)
-    return Sensor(
-        name=table["name"],
-        long_name=table["long_name"],
-        scan_type=table["scan_type"],
-        altitude=float(table["altitude"]),
-        scan_angle=float(table["scan_angle"]),
-        reference_swath=table["reference_swath"],
-        platforms=dict(table["platforms"]),
-        swaths=tuple(_swath(s) for s in table["swath"]),
-        channels=tuple(_channel(c, s["name"]) for s in table["swath"] for c in s["channel"]),
-        aliases=tuple(table.get("aliases", [])),
-        sources=tuple(table["sources"]),
-        degraded=tuple(_degradation(d) for d in table.get("degraded", [])),
-    )
-
-
-def _read(file: Traversable) -> Sensor:
-    try:
-        return _parse(file.read_text("utf-8"))
-    except KeyError as err:
-        raise FileFormatError(f"sensor table {file.name} lacks {err}; see gmi.toml") from err
-    except (TypeError, ValueError) as err:
-        raise FileFormatError(f"sensor table {file.name} cannot be read: {err}") from err
-
-
-def load_sensors(folder: Traversable) -> dict[str, Sensor]:
-    """Read every sensor table of a folder.
+    The registration lasts as long as the process. For other processes, such as the command line
+    or Dask workers, name the folder in the environment variable ``XRAIN_SENSORS``.
 
     Parameters
     ----------
-    folder : pathlib.Path or importlib.resources.abc.Traversable
-        Folder with one TOML file per instrument.
+    source : path
+        A sensor table (TOML), or a folder of them. A table of the same name that was registered
+        before is replaced.
 
     Returns
     -------
-    dict of str to Sensor
-        Sensors by their name in lower case without punctuation.
+    list of Sensor
+        The sensors that are known now.
 
     Raises
     ------
     FileFormatError
-        If a table is broken; the message names the file and what is wrong.
+        If there is no table, or one cannot be read or contradicts itself.
+    InputError
+        If a name or an alias belongs to another sensor.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, xrain
+    >>> from importlib import resources
+    >>> text = resources.files("xrain.sensors").joinpath("saphir.toml").read_text("utf-8")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pathlib.Path(folder, "saphir2.toml")
+    ...     _ = table.write_text(text.replace('"SAPHIR"', '"SAPHIR-2"'), "utf-8")
+    ...     [sensor] = xrain.register_sensor(table)
+    >>> xrain.get_sensor("saphir2") is sensor
+    True
     """
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return {_key(s.name): s for s in map(_read, files)}
-
-
-@functools.cache
-def _registry() -> dict[str, Sensor]:
-    """Sensors of the package, read once."""
-    return load_sensors(resources.files(__name__))
+    found = _read_source(Path(source))
+    for sensor in found:
+        known = {k: s for k, s in _registry().items() if k not in _registered}
+        others = {k: s for k, s in _registered.items() if k != sensor_key(sensor.name)}
+        _refuse_clash(sensor, known | others)
+    _registered.update({sensor_key(s.name): s for s in found})
+    return found
 
 
 def list_sensors() -> list[str]:
-    """Names of all known sensors, in alphabetical order."""
+    """Return the names of all known sensors in alphabetical order.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> import xrain
+    >>> xrain.list_sensors()[:3]
+    ['AMSR2', 'AMSR3', 'AMSRE']
+    """
     return sorted(s.name for s in _registry().values())
 
 
-def find_sensor(name: str) -> Sensor | None:
-    """Return the sensor called `name` (any case or punctuation), or None."""
-    key = _key(name)
-    for sensor in _registry().values():
-        if key == _key(sensor.name) or key in map(_key, sensor.aliases):
-            return sensor
-    return None
+def find_sensor(name: str, platform: str = "") -> Sensor | None:
+    """Return the sensor called `name` (any case or punctuation), or None.
+
+    Parameters
+    ----------
+    name : str
+        Name or alias of the instrument.
+    platform : str
+        Satellite, which tells instruments of one name apart.
+    """
+    key = sensor_key(name)
+    known = _registry().values()
+    aboard = [s for s in known if sensor_key(platform) in s.platform_keys] if platform else []
+    own = next((s for s in aboard if key in {sensor_key(n) for n in s.shared_names}), None)
+    return own or next((s for s in known if key in _spellings(s)), None)
 
 
 def get_sensor(name: str) -> Sensor:
-    """Return the sensor called `name`.
+    """Return the table of a sensor.
 
     Parameters
     ----------
     name : str
         Instrument name in any case, with or without punctuation: ``"gmi"``, ``"AMSR-E"``.
 
+    Returns
+    -------
+    Sensor
+
     Raises
     ------
     UnknownSensorError
         If no table describes the instrument.
+
+    Examples
+    --------
+    >>> import xrain
+    >>> gmi = xrain.get_sensor("gmi")
+    >>> len(gmi.channels), gmi.rain_channel.name
+    (13, '36.64V')
     """
     sensor = find_sensor(name)
     if sensor is None:

@@ -1,0 +1,1 @@
+"""Positions on the sphere: cells, footprints, co-registration, land and surfaces."""
