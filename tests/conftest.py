@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,22 @@ def photograph(tmp_path: Path) -> Callable[..., Any]:
     return draw
 
 
+@pytest.fixture
+def archive_granule(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Path:
+    """A real L1C granule; where there are none, one of each sensor in the archive's layout."""
+    if isinstance(request.param, Path):
+        return request.param
+    from xrain.testing import write_fake_l1c
+
+    folder = tmp_path_factory.getbasetemp() / "archive"
+    folder.mkdir(exist_ok=True)
+    found = list(folder.glob(f"1C.*.{request.param}.*"))
+    return found[0] if found else write_fake_l1c(folder, request.param, scans=24, missing=0.1)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `l1c_granule` or `rain_granule` once for each real one."""
+    _generate_archive(metafunc)
     for name, patterns in GRANULES.items():
         if name not in metafunc.fixturenames:
             continue
@@ -132,3 +147,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ]
         skipped = pytest.param(None, marks=pytest.mark.skip(reason=NO_DATA), id="no-data")
         metafunc.parametrize(name, cases or [skipped])
+
+
+def _generate_archive(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `archive_granule` on all real ones, else on those written."""
+    if "archive_granule" not in metafunc.fixturenames:
+        return
+    from xrain.sensors import list_sensors
+
+    real = sorted(g for pattern in GRANULES["l1c_granule"] for g in DATA.glob(pattern))
+    names = [f"{g.parent.name}-{g.name.partition('-S')[0]}" for g in real]
+    cases = real or list_sensors()
+    metafunc.parametrize("archive_granule", cases, ids=names or None, indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say once for each reason how many tests were skipped, instead of once for each test."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} skipped: {reason}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -58,3 +61,33 @@ def test_the_result_does_not_hide_the_accessor(swath):
     rain = swath.rain.retrieve(tiny_model("gmi"))
     assert rain.rain.sensor is get_sensor("gmi")
     assert np.isfinite(rain.surface_precip).all()
+
+
+def test_the_accessor_gives_way_to_what_a_dataset_calls_rain(swath):
+    plain = xr.Dataset({"rain": ("x", np.float32([1, 2]))})
+    assert plain.rain.identical(plain["rain"])
+    assert plain.rain.mean() == 1.5
+    assert xr.Dataset(coords={"rain": ("x", [3.0])}).rain.item() == 3.0
+    assert xr.Dataset(attrs={"rain": "none"}).rain == "none"
+    both = swath.assign(rain=swath.latitude * 0)
+    assert both.rain.identical(both["rain"])
+    assert both.xrain.sensor is get_sensor("gmi")
+
+
+def test_a_variable_that_is_added_or_replaced_is_seen(swath):
+    assert swath.rain.sensor is get_sensor("gmi")
+    swath["rain"] = swath.latitude * 0
+    assert swath.rain.identical(swath["rain"])
+    swath["rain"] = swath.latitude * 0 + 1
+    assert float(swath.rain.min()) == 1.0
+    assert swath.drop_vars("rain").rain.sensor is get_sensor("gmi")
+
+
+def test_a_file_opened_by_somebody_else_keeps_its_rain(tmp_path):
+    """xarray imports every engine at the first open, this package's among them."""
+    xr.Dataset({"rain": ("x", np.float32([1, 2]))}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    code = (
+        f"import xarray; print(float(xarray.open_dataset({str(tmp_path / 'a.nc')!r}).rain.mean()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1.5"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,13 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner, Result
 
-from xrain import files
-from xrain.cli import app
+from xrain.cli import app, card_text
 from xrain.conventions import QUALITY_FLAGS
 from xrain.models import store
 from xrain.models.card import ModelCard
 from xrain.models.export import save_model
 from xrain.models.registry import add_to_registry
+from xrain.retrieval import batch_granule as files
 from xrain.testing import tiny_model, write_fake_l1c
 
 XRAIN = Path(sys.executable).with_name("xrain")
@@ -111,12 +112,12 @@ def test_a_granule_becomes_a_cf_file_named_after_it(
             np.testing.assert_array_equal(rain["surface_precip"], direct["surface_precip"])
 
 
-def test_every_real_granule_becomes_a_file(l1c_granule: Path, model: Path, tmp_path: Path) -> None:
-    result = run("retrieve", l1c_granule, "-o", tmp_path, "-m", model)
+def test_every_granule_becomes_a_file(archive_granule: Path, model: Path, tmp_path: Path) -> None:
+    result = run("retrieve", archive_granule, "-o", tmp_path, "-m", model)
     assert result.exit_code == 0, result.stderr
     with (
         xr.open_dataset(result.stdout.strip(), engine="h5netcdf") as rain,
-        xr.open_dataset(l1c_granule, engine="gpm-l1c") as ds,
+        xr.open_dataset(archive_granule, engine="gpm-l1c") as ds,
     ):
         assert rain["surface_precip"].shape == ds["tb"].shape[:2]
         usable = ds["tb"].notnull().any("channel") & ds["latitude"].notnull()
@@ -154,15 +155,13 @@ def test_an_error_in_xrain_itself_is_told_apart_and_stops_nothing(
     granule: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = files.retrieve
-    calls = []
 
-    def fail_first(*args: object, **kwargs: object) -> xr.Dataset:
-        calls.append(args)
-        if len(calls) == 1:
+    def fail(ds: xr.Dataset, *args: object, **kwargs: object) -> xr.Dataset:
+        if ds.attrs["sensor"] == "GMI":
             raise ZeroDivisionError("a bug")
-        return real(*args, **kwargs)  # type: ignore[arg-type]
+        return real(ds, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(files, "retrieve", fail_first)
+    monkeypatch.setattr(files, "retrieve", fail)
     other = write_fake_l1c(tmp_path / "other.HDF5", "mhs", scans=8)
     result = run("retrieve", granule, other, "-o", tmp_path, "-m", model)
     assert result.exit_code == 1
@@ -254,14 +253,25 @@ def published(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
     return store.load_card("tiny")
 
 
-def test_models_are_listed_with_where_they_are(
+def test_models_that_must_be_fetched_are_marked(
     published: ModelCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     line = run("models", "list").stdout.splitlines()[-1]
     assert line.split()[:2] == ["tiny@1", "any"]
-    assert "here" in line
+    assert "to fetch" not in line
     monkeypatch.setattr(store, "PACKAGED", tmp_path / "nowhere")
     assert "to fetch" in run("models", "list").stdout
+
+
+def test_the_list_tells_which_model_is_used_and_how_good_it_is() -> None:
+    lines = {line.split()[0]: line for line in run("models", "list").stdout.splitlines()}
+    for name in ("gmi-unet", "mhs-unet", "constellation-unet", "gmi-brain", "gmi-drain"):
+        (line,) = (text for key, text in lines.items() if key.partition("@")[0] == name)
+        assert ("default" in line) == (name not in ("gmi-brain", "gmi-drain"))
+        card = store.load_card(name)
+        assert line.split()[1] == (card.sensor or "any")
+        expected = card_text.correlation(card, "kept_apart", "simulated")
+        assert f"{expected:.2f}" in line
 
 
 def test_a_card_is_shown_for_people_and_for_programs(published: ModelCard) -> None:
@@ -270,6 +280,28 @@ def test_a_card_is_shown_for_people_and_for_programs(published: ModelCard) -> No
     assert f"licence: {published.licence}" in text
     card = ModelCard.from_dict(json.loads(run("models", "show", "tiny@1", "--json").stdout))
     assert card == published
+
+
+@pytest.mark.parametrize("name", ["gmi-unet", "gmi-brain", "gmi-drain", "mhs-unet"])
+def test_scores_are_shown_rounded_and_explained(name: str) -> None:
+    text = run("models", "show", name).stdout
+    assert not re.search(r"\d\.\d{5,}", text)
+    card = store.load_card(name)
+    for metric, meaning in card_text.used_metrics(card).items():
+        assert f"  {metric}: {meaning}" in text
+    told = {line.split()[0] for line in text.splitlines() if line.startswith("  ") and line.split()}
+    text_of_scores = json.dumps(card.scores)
+    while "[" in text_of_scores:
+        text_of_scores = re.sub(r"\[[^][]*\]", "0", text_of_scores)
+    keys = set(re.findall(r'"([\w.]+)": -?[\d.]+[,}]', text_of_scores))
+    assert {k for k in keys if not k.endswith("_interval")} <= told
+    assert all(limit in text for limit in card.limits)
+
+
+def test_models_are_named_or_all_are_fetched() -> None:
+    result = run("models", "fetch", "gmi-unet", "--all")
+    assert result.exit_code == 2
+    assert "not both" in result.stderr
 
 
 def test_fetched_files_are_named(published: ModelCard, model: Path) -> None:
@@ -308,7 +340,9 @@ def test_the_demo_retrieves_the_packaged_granule(tmp_path: Path) -> None:
     ):
         got, true = rain["surface_precip"].values, truth["surface_precip"].values
         both = np.isfinite(got) & np.isfinite(true)
-        assert np.corrcoef(got[both], true[both])[0, 1] > 0.5
+        # in logarithms: the heavy cores of simulated storms lack the ice of real ones
+        got, true = (np.log(np.maximum(x[both], 0.05)) for x in (got, true))
+        assert np.corrcoef(got, true)[0, 1] > 0.8
 
 
 def test_animate_makes_a_film_of_rain_files(granule: Path, model: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -61,6 +62,49 @@ def test_a_rain_field_becomes_a_granule_with_truth_and_radar(field: Path, tmp_pa
         assert "FS" in file
 
 
+def test_time_orbit_and_direction_are_those_asked_for(tmp_path: Path) -> None:
+    words = ["--start", "2021-03-04T05:06", "--orbit", "77", "--descending", "--scans", "12"]
+    done = run("simulate", "--sensor", "mhs", "-o", tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    granule = Path(done.stdout.split()[0])
+    assert ".20210304-S0505" in granule.name or ".20210304-S0506" in granule.name
+    assert ".000077." in granule.name
+    with xr.open_dataset(granule, engine="gpm-l1c") as ds:
+        middle = ds["time"].values[6]
+        assert abs(middle - np.datetime64("2021-03-04T05:06")) < np.timedelta64(5, "s")
+        assert float(ds["latitude"][-1].mean()) < float(ds["latitude"][0].mean())
+
+
+def simulated(folder: Path, *words: object) -> Any:
+    command = ["simulate", "--sensor", "mhs", "--scans", "6", *map(str, words)]
+    return CliRunner().invoke(app, [*command, "-o", str(folder)])
+
+
+def test_seeds_never_replace_each_other(tmp_path: Path) -> None:
+    names = [simulated(tmp_path, "--seed", k).stdout.split()[0] for k in (1, 2, 1)]
+    assert names[0] == names[2] != names[1]
+    assert len(list(tmp_path.glob("*.HDF5"))) == 2
+    before = Path(names[0]).read_bytes()
+    done = simulated(tmp_path, "--seed", 5, "--orbit", 2)
+    assert done.exit_code == 2
+    assert "a file of seed 1" in done.stderr
+    done = simulated(Path(names[0]), "--seed", 2)
+    assert done.exit_code == 2
+    assert Path(names[0]).read_bytes() == before
+    with h5py.File(tmp_path / "other.HDF5", "w") as file:
+        file["observed"] = 1
+    assert "no simulation" in simulated(tmp_path / "other.HDF5").stderr
+
+
+def test_a_satellite_flies_to_the_north_or_to_the_south(tmp_path: Path) -> None:
+    for word, way in (("--ascending", 1), ("--descending", -1)):
+        path = tmp_path / f"{way}.HDF5"
+        assert simulated(path, word).exit_code == 0
+        with xr.open_dataset(path, engine="gpm-l1c") as ds:
+            latitude = ds["latitude"].values.mean(axis=1)
+            assert np.sign(latitude[-1] - latitude[0]) == way
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -68,6 +112,8 @@ def test_a_rain_field_becomes_a_granule_with_truth_and_radar(field: Path, tmp_pa
         (("--sensor", "gmi", "--surface", "mud"), "mud"),
         (("--sensor", "gmi", "--rain", "absent.nc"), "absent.nc"),
         (("--sensor", "mhs", "--with-radar"), "radar"),
+        (("--sensor", "mhs", "--time", "3"), "--time selects a time of --rain"),
+        (("--sensor", "mhs", "--start", "noon"), "write the time as"),
     ],
 )
 def test_what_cannot_be_simulated_is_told(

@@ -124,3 +124,11 @@ def test_every_variable_is_described(name):
     assert attrs["long_name"]
     if "flag_values" in attrs:
         assert len(attrs["flag_values"]) == len(attrs["flag_meanings"].split())
+
+
+def test_of_names_that_fit_equally_well_the_order_does_not_choose() -> None:
+    names = ["89.0V-B", "36.5V", "89.0V-A"]
+    for order in (names, names[::-1]):
+        (found,) = match_channels(order, ["89.0V"])
+        assert found is not None
+        assert order[found] == "89.0V-A"

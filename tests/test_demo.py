@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xrain.demo import compare, demo_granule, run_demo
+from xrain.demo import compare, demo_granule, demo_radar, run_demo
 from xrain.errors import UnknownSensorError
 from xrain.io.open import open_l1c
+from xrain.simulate.rain_maps import open_rain_map
 
 
 def field(values: list[float]) -> xr.DataArray:
@@ -40,3 +41,14 @@ def test_an_unknown_sensor_is_refused_before_anything_is_written(tmp_path) -> No
     with pytest.raises(UnknownSensorError):
         list(run_demo(tmp_path / "out", sensor="abacus"))
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_the_packaged_radar_field_is_small_names_its_source_and_can_be_flown_over() -> None:
+    assert demo_radar().stat().st_size < 1e6
+    with xr.open_dataset(demo_radar(), engine="h5netcdf") as ds:
+        assert "MRMS" in ds.attrs["source"]
+        assert "public domain" in ds.attrs["source"]
+        assert float(ds.rain_rate.max()) > 50
+    rain = open_rain_map(demo_radar(), time=1)
+    assert 900 < rain.extent[0] < 1300
+    assert 0.05 < (rain.rate > 1).mean() < 0.3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from typer.testing import CliRunner
 import xrain
 from xrain.cli import app
 from xrain.conventions import ATTRIBUTES, QUALITY_FLAGS
-from xrain.errors import InputError, OutputError
-from xrain.level3 import Gridder, grid_rain, gridder
+from xrain.errors import InputError, MissingPackageError, OutputError
+from xrain.io.write_rain import write_rain
+from xrain.level3 import Gridder, grid_rain, sums, write_grid
+from xrain.level3.patient_file import PatientFile
 from xrain.models.export import save_model
-from xrain.output import write_rain
 from xrain.testing import fake_swath, tiny_model, write_fake_l1c
 
 START = np.datetime64("2020-07-01T10:00:00", "ns")
@@ -109,7 +112,7 @@ def test_totals_are_kept() -> None:
 
 
 def test_the_order_of_overpasses_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gridder, "KEPT", 1)  # and sums go to disk and back
+    monkeypatch.setattr(sums, "KEPT", 1)  # and sums go to disk and back
     rng = np.random.default_rng(1)
     rains = [
         make_rain(rng.gamma(0.5, 3, (40, 40)), start=START + np.timedelta64(h, "h"), seconds=90)
@@ -179,10 +182,23 @@ def test_pixels_are_left_out_by_flag_and_where_missing() -> None:
     [
         ({"resolution": 0.7}, "divide 180"),
         ({"resolution": -1}, "divide 180"),
+        ({"resolution": np.nan}, "divide 180"),
+        ({"resolution": np.inf}, "divide 180"),
+        ({"resolution": 0.01}, "18000 × 36000 cells, more than 30,000,000"),
+        ({"resolution": 0.0125}, "more than 30,000,000"),
+        ({"resolution": 1e-6}, "more than 30,000,000"),
         ({"freq": "1M"}, "fixed time"),
-        ({"freq": "0h"}, "longer than nothing"),
+        ({"freq": "0h"}, "at least a second"),
+        ({"freq": "-1h"}, "at least a second"),
+        ({"freq": "5"}, "at least a second"),
         ({"freq": "soon"}, "fixed time"),
+        ({"freq": "nat"}, "fixed time"),
+        ({"freq": ""}, "at least a second"),
         ({"extent": (0, 10, 20, 10)}, "west, east, south, north"),
+        ({"extent": (np.nan, 10, 0, 10)}, "west, east, south, north"),
+        ({"extent": (0, 10, 0, np.nan)}, "west, east, south, north"),
+        ({"extent": (0, np.inf, 0, 10)}, "west, east, south, north"),
+        ({"extent": (1e300, 10, 0, 10)}, "west, east, south, north"),
         ({"exclude": ["bad"]}, "no flag bad; there are missing_channel"),
     ],
 )
@@ -245,12 +261,71 @@ def test_memory_holds_few_intervals_and_nothing_stays_on_disk(
     sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with Gridder(resolution=1.0, freq="10s") as sums, xr.open_dataset(sources[0]) as rain:
-        sums.add(rain)
-        assert len(sums._sums) == gridder.KEPT
+    with Gridder(resolution=1.0, freq="10s") as level, xr.open_dataset(sources[0]) as rain:
+        level.add(rain)
+        assert len(level._sums._held) == sums.KEPT
         assert len(list(tmp_path.rglob("*.npy"))) > 2
-        assert sums.to_dataset().sizes["time"] > 4
+        late = level.to_dataset()
+        assert late.sizes["time"] > 4
     assert not list(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="before the Gridder is closed"):
+        late.load()
+
+
+def test_a_fine_grid_of_a_part_is_no_large_grid() -> None:
+    made = gridded(make_rain(2.0), resolution=0.01, extent=(10, 14, 20, 24))
+    assert dict(made.sizes)["latitude"] == 400
+    assert float(made.surface_precip.max()) == pytest.approx(2.0)
+
+
+# ---- scans that come again
+
+
+def piece(rain: xr.Dataset, scans: slice, **attrs: object) -> xr.Dataset:
+    return rain.isel(scan=scans).assign_attrs(granule=f"piece {scans.start}", **attrs)
+
+
+def test_no_scan_of_files_that_overlap_counts_twice() -> None:
+    rain = make_rain(np.arange(40.0)[:, None] * np.ones(40))
+    whole = gridded(piece(rain, slice(0, 40)))
+    parts = [piece(rain, s, orbit=k) for k, s in enumerate((slice(0, 25), slice(15, 40)))]
+    for pieces in (parts, parts[::-1], [*parts, piece(rain, slice(5, 30))]):
+        made = gridded(*pieces)
+        assert int(made.overpass_count.max()) <= 2  # a cell on the cut has two parts
+        assert float(made.overpass_count.sum()) < 1.15 * float(whole.overpass_count.sum())
+        np.testing.assert_allclose(made.surface_precip, whole.surface_precip, rtol=2e-3)
+
+
+def test_a_piece_fills_the_gap_of_another() -> None:
+    rain = make_rain(3.0)
+    holed = rain.isel(scan=[*range(10), *range(20, 40)]).assign_attrs(granule="holed")
+    with Gridder(resolution=0.5) as level:
+        assert level.add(holed) == 30 * 40
+        assert level.add(piece(rain, slice(0, 40))) == 10 * 40
+        assert level.add(piece(rain, slice(0, 40))) == 0
+
+
+def test_other_radiometers_at_the_same_time_are_others() -> None:
+    rain = piece(make_rain(3.0), slice(0, 40))
+    other = rain.assign_attrs(platform="Y")
+    assert int(gridded(rain, other).overpass_count.max()) == 2
+
+
+@pytest.mark.parametrize("order", [[19, 19], [18, 19], [10, 11, 12, 13]])
+def test_repeated_scans_within_a_file_count_once(order: list[int]) -> None:
+    rain = make_rain(np.arange(40.0)[:, None] * np.ones(40))
+    twice = rain.isel(scan=[*range(20), *order, *range(20, 40)])
+    xr.testing.assert_identical(gridded(rain), gridded(twice))
+
+
+def test_positions_that_are_fill_values_are_left_out() -> None:
+    rain = make_rain(2.0)
+    lat, lon = (rain[n].values.copy() for n in ("latitude", "longitude"))
+    lat[:3], lon[5] = -9999.9, 9.97e36
+    lost = rain.assign_coords(latitude=(("scan", "pixel"), lat),
+                              longitude=(("scan", "pixel"), lon))  # fmt: skip
+    with Gridder(resolution=0.5) as level:
+        assert level.add(lost) == 36 * 40
 
 
 def test_the_command_goes_on_after_a_bad_file(sources: list[Path], tmp_path: Path) -> None:
@@ -286,5 +361,133 @@ def test_without_zarr_the_remedy_is_told(
     sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(InputError, match=r"pip install 'xrain\[zarr\]'"):
+    with pytest.raises(MissingPackageError, match=r"extra 'zarr': pip install 'zarr>="):
         grid_rain(sources[:1], tmp_path / "a.zarr", resolution=2.0)
+
+
+# ---- what is there already, and disks that are full
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["notes", "archive", "store and notes", "netCDF"])
+def test_no_folder_of_others_is_touched(sources: list[Path], kind: str, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    folder = tmp_path / ("out.nc" if kind == "netCDF" else "out.zarr")
+    if kind == "archive":  # a Zarr store of another kind
+        zarr.open_group(folder, mode="w").create_array("tb", shape=(3,), dtype="f4")
+    elif kind == "store and notes":
+        grid_rain(sources[:1], folder, resolution=2.0)
+    folder.mkdir(exist_ok=True)
+    if kind != "archive":
+        (folder / "notes.txt").write_text("of mine")
+    before = listing(folder)
+    calls: list[object] = []
+    with pytest.raises(OutputError, match="is a folder"):
+        grid_rain(sources[:1], folder, resolution=2.0, tell=calls.append)
+    assert listing(folder) == before
+    assert not calls  # told before the work
+    result = CliRunner().invoke(app, ["grid", str(sources[0]), "-o", str(folder)])
+    assert result.exit_code == 2
+    assert listing(folder) == before
+    assert [p.name for p in tmp_path.iterdir()] == [folder.name]
+
+
+def test_an_empty_folder_and_an_older_grid_are_replaced(
+    sources: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("zarr")
+    path = tmp_path / "out.zarr"
+    path.mkdir()
+    for resolution in (2.0, 5.0):
+        grid_rain(sources[:1], path, resolution=resolution)
+        with xr.open_zarr(path, consolidated=False) as ds:
+            assert ds.sizes["latitude"] == 180 / resolution
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+FULL = """
+import resource, sys
+limit = int(sys.argv[1])
+from xrain.level3 import grid_rain
+import xrain
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    grid_rain(sys.argv[4:], sys.argv[3], resolution=0.5, freq=sys.argv[2])
+except xrain.XrainError as error:
+    sys.exit(f"{type(error).__name__}: {error}"[:200])
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "freq"), [(4_000, "1D"), (30_000, "1D"), (30_000, "10s"), (1_000_000_000, "10s")]
+)
+def test_a_disk_that_fills_up_is_told_and_the_old_file_stays(
+    sources: list[Path], limit: int, freq: str, tmp_path: Path
+) -> None:
+    """The limit on the size of a file makes writes fail as those on a full disk do."""
+    path = tmp_path / "out.nc"
+    path.write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FULL, str(limit), freq, str(path), str(sources[0])],
+        capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    if limit > 100_000_000:
+        assert (done.returncode, done.stderr) == (0, "")
+        with xr.open_dataset(path, engine="h5netcdf") as ds:
+            assert float(ds.surface_precip.max()) > 0
+    else:
+        assert done.returncode == 1, done.stderr
+        assert "OutputError: " in done.stderr
+        assert ("cannot hold sums" in done.stderr) == (freq == "10s")
+        assert "File too large" in done.stderr or "requested and" in done.stderr
+        assert path.read_text() == "old"
+
+
+def test_a_patient_file_reads_back_what_the_disk_did_not_take(tmp_path: Path) -> None:
+    with PatientFile(tmp_path / "a") as file:
+        file.write(b"0123456789")
+        file._file.close()  # from here on nothing can be written
+        file._file = open(os.devnull, "rb", buffering=0)  # noqa: SIM115
+        file.seek(5)
+        file.write(b"ABCDEFGHIJ")
+        file.seek(7)
+        file.write(b"xy")
+        assert file.seek(0, 2) == 15
+        file.seek(4)
+        assert file.read(8) == b"\0ABxyEFG"  # the first five are gone with the file
+        with pytest.raises(OSError, match="not open for writing"):
+            file.raise_error()
+
+
+def test_a_cluster_of_processes_changes_nothing(sources: list[Path], tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    pytest.importorskip("zarr")
+    expected = grid_rain(sources[:2], tmp_path / "alone.nc", resolution=1.0)
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True}
+    with (
+        distributed.LocalCluster(**options, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+    ):
+        for name in ("many.nc", "many.zarr"):
+            with Gridder(resolution=1.0) as level:
+                for source in sources[:2]:
+                    with xr.open_dataset(source, chunks={"scan": 20}) as rain:
+                        level.add(rain)
+                write_grid(level.to_dataset(), tmp_path / name)
+    with xr.open_dataset(expected) as alone, xr.open_dataset(tmp_path / "many.nc") as many:
+        xr.testing.assert_equal(alone, many)
+    with xr.open_dataset(expected) as alone:
+        store = xr.open_zarr(tmp_path / "many.zarr", consolidated=False)
+        np.testing.assert_array_equal(store.surface_precip, alone.surface_precip)
+
+
+def test_gdal_places_a_grid(sources: list[Path], tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    path = grid_rain(sources[:1], tmp_path / "out.nc", resolution=2.0, extent=(0, 20, -80, -40))
+    with rasterio.open(f"netcdf:{path}:surface_precip") as picture:
+        assert picture.crs.is_geographic
+        assert tuple(picture.bounds) == (0, -80, 20, -40)

@@ -279,7 +279,10 @@ def test_panels_show_rain_probability_and_interval() -> None:
     figure = plotting.plot_rain(ds, panels=True)
     titles = [ax.get_title() for ax in figure.axes[:3]]
     assert titles[0].startswith("Surface precipitation")
-    assert titles[1:] == ["Probability of precipitation", "Width of the 5–95 % interval"]
+    assert titles[1:] == [
+        "Probability of precipitation of at least 0.1 mm/h",
+        "Width of the 5–95 % interval",
+    ]
     width = ds.surface_precip_quantile.isel(quantile=2) - ds.surface_precip_quantile.isel(
         quantile=0
     )

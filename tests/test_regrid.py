@@ -13,10 +13,11 @@ from pyresample import AreaDefinition, SwathDefinition, create_area_def, kd_tree
 import xrain
 from xrain.conventions import QUALITY_FLAGS
 from xrain.errors import InputError
+from xrain.geo.cells import swath_of
 from xrain.regrid import METHODS, area_of, resample
-from xrain.regrid.areas import cell_size, named_area, target_of
+from xrain.regrid.areas import named_area
 from xrain.regrid.average import area_shares
-from xrain.regrid.locate import swath_of
+from xrain.regrid.target import cell_size, target_of
 from xrain.testing import fake_swath, tiny_model
 
 
@@ -72,7 +73,7 @@ def test_every_variable_comes_along_described(rain):
     made = resample(rain, area_over(rain))
     assert set(made.data_vars) == set(rain.data_vars)
     for name in rain.data_vars:
-        assert made[name].attrs == rain[name].attrs
+        assert made[name].attrs == {**rain[name].attrs, "grid_mapping": "crs"}
     assert set(made.surface_precip_quantile.dims) == {"quantile", "y", "x"}
     np.testing.assert_array_equal(made["quantile"], rain["quantile"])
     for k in range(3):
@@ -266,7 +267,7 @@ def test_a_resolution_in_km_is_equal_area_over_the_swath():
     ds = fake_swath("MHS", 60)
     area = area_of(ds, "20km")
     assert "Lambert Azimuthal Equal Area" in area.crs.coordinate_operation.method_name
-    assert area.pixel_size_x == pytest.approx(20)
+    assert area.pixel_size_x == pytest.approx(20_000)
     made = resample(ds, "20km").tb.isel(channel=0)
     covered = float(np.isfinite(made).sum()) * 400
     swath = swath_of(ds.latitude.values, ds.longitude.values)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from xrain.collocation.store import list_groups
 from xrain.models.store import load_card
-from xrain.training.store import list_pieces
 
 SCRIPT = Path(__file__).parents[1] / "tools" / "rehearse.py"
 
@@ -42,12 +42,12 @@ def test_the_share_that_is_closed(rehearse):
 def test_the_whole_chain_in_a_small_form(rehearse, tmp_path, capsys):
     chain = rehearse.Rehearsal(tmp_path, rehearse.SMALL, "constellation-unet")
     report = chain.run()
-    radar = list_pieces(tmp_path / "gmi-radar.zarr")
+    radar = list_groups(tmp_path / "gmi-radar.zarr")
     assert len(radar) == 6
     assert {p.split for p in radar} == {"train", "validation"}
-    assert sum(p.facts["raining_pixels"] for p in radar) > 0
-    teacher = list_pieces(tmp_path / "ssmis-teacher.zarr")
-    assert sum(p.facts["matched_pixels"] for p in teacher) > 0
+    assert sum(p.attrs["raining_pixels"] for p in radar) > 0
+    teacher = list_groups(tmp_path / "ssmis-teacher.zarr")
+    assert sum(p.attrs["matched_pixels"] for p in teacher) > 0
     assert len(list((tmp_path / "rain").glob("gmi-*.rain.nc"))) == 6
     for name in ("gmi-radar", "gmi-truth"):
         assert load_card(str(tmp_path / "runs" / name / "models" / "gmi-unet-1")).training["stores"]

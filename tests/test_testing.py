@@ -7,7 +7,9 @@ import pytest
 import xarray as xr
 
 from xrain.errors import InputError
-from xrain.io.l1c import decode, open_file, read_granule, read_time
+from xrain.io.hdf5 import open_file
+from xrain.io.l1c import decode, read_granule
+from xrain.io.scan_time import read_time
 from xrain.sensors import get_sensor, list_sensors
 from xrain.testing import fake_swath, write_fake_l1c
 

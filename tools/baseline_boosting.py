@@ -19,10 +19,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from xrain.evaluation.analogue import nearest_channels
+from xrain.evaluation.channel_subset import nearest_channels
 from xrain.evaluation.metrics import bootstrap_intervals, event_scores, probability_scores
 from xrain.evaluation.metrics import rate_scores as rates
-from xrain.evaluation.surfaces import dataset_surfaces
+from xrain.geo.surfaces import dataset_surfaces
 from xrain.io.matchups import matched_days, open_matchups
 
 DRAIN = ["36.64V", "36.64H", "89.0V", "89.0H"]

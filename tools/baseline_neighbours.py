@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from xrain.training.batches import add_errors
+from xrain.training.degrade import add_errors
 from xrain.training.samples import Shard, load_samples
 from xrain.training.settings import settings
-from xrain.training.verify import OCEAN
+from xrain.training.validation import OCEAN
 
 WET, DRY = 0.25, 0.025
 """Shares of raining and of dry pixels that are learned from, weighted to make up for it."""

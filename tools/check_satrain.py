@@ -22,7 +22,7 @@ import xrain
 from xrain.demo import demo_granule
 from xrain.evaluation.metrics import event_scores, rate_scores
 from xrain.evaluation.satrain import CHANNELS
-from xrain.evaluation.swaths import open_truth
+from xrain.io.truth import open_truth
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "20200701115740"

@@ -1,4 +1,4 @@
-"""Make the picture of the README and of the landing page from the packaged demo granule.
+"""Make the picture of the packaged demo granule for the landing page: truth beside retrieval.
 
     python tools/make_picture.py docs/_static/rain.png
 
@@ -7,22 +7,19 @@ To be run again whenever the granule or the default weights change.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
-from xrain import open_l1c, retrieve
-from xrain.demo import demo_granule
-from xrain.plotting import plot_rain
+from xrain.demo import run_demo
 
 
 def main(path: str) -> None:
-    """Retrieve the demo granule's rain and draw it with its uncertainty."""
-    with open_l1c(demo_granule()) as granule:
-        figure = plot_rain(retrieve(granule), panels=True)
-    figure.savefig(path, dpi=110, pil_kwargs={"optimize": True})
+    """Run the demonstration and keep its picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(*run_demo(folder), sep="\n")
+        shutil.copy(Path(folder, "rain.png"), path)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def gas_frequencies() -> np.ndarray:
         np.arange(182.6, 184.0, 0.04),
         np.arange(184.0, 186.5, 0.1),
         np.arange(186.5, 201.1, 0.5),
+        np.arange(203.0, 236.1, 1.5),
     ]
     return np.unique(np.concatenate(pieces).round(4))
 
@@ -107,7 +108,7 @@ def _bulk(
 
 def make_particles() -> None:
     """Mie spheres of rain, and soft spheres of ice of several densities."""
-    frequency = np.geomspace(6.0, 201.0, 44)
+    frequency = np.append(np.geomspace(6.0, 201.0, 44), [212.0, 224.0, 237.0])
     rain_t = np.array([253.0, 266.0, 279.0, 292.0, 305.0])
     rain_dm = np.geomspace(0.15, 5.0, 22)
     rain_d = np.geomspace(0.05, 8.0, 160)

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from xrain.evaluation.corruption import score_detection
-from xrain.inference import Engine
+from xrain.conventions import EVENT_RATE
+from xrain.evaluation.ood_test import score_detection
 from xrain.models.store import Model, load_model
+from xrain.retrieval.engine import Engine
 from xrain.sensors import get_sensor, list_sensors
 from xrain.training.samples import Plan, Shard, load_samples
-from xrain.training.verify import verify
+from xrain.training.validation import verify
 
 GIVEN = ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))
 """Ranges of probability in which pixels are counted together."""
@@ -42,7 +43,7 @@ def swaths(args: argparse.Namespace) -> dict[str, Any]:
 def _reliability(model: Model, shard: Shard, channels: Any) -> list[list[float]]:
     """Mean probability and the share of pixels with rain, by range of probability."""
     rain, _, probability, *_ = _retrieved(model, shard, channels, shard.tb)
-    wet = rain >= model.network.config.edges[0]
+    wet = rain >= EVENT_RATE
     groups = [(probability > low) & (probability <= high) for low, high in GIVEN]
     return [[round(float(x[g].mean()), 3) for x in (probability, wet)] for g in groups if g.any()]
 
@@ -51,10 +52,10 @@ def _retrieved(model: Model, shard: Shard, channels: Any, tb: Any) -> list[Any]:
     """Truth, mean, probability, 5 and 95 % quantile of the pixels whose rain is known."""
     engine = Engine(model.network, channels, (0.05, 0.95))
     fields = [f.astype(np.float32) for f in (tb, shard.incidence, shard.land)]
-    calm = np.zeros(shard.rain.shape, bool)
-    planes = np.stack([engine.swath(*p) for p in zip(*fields, calm, strict=True)], 1)
+    found = engine.patches(*fields)
     known = np.isfinite(shard.rain)
-    return [x[known].astype(float) for x in (shard.rain, *planes)]
+    wanted = shard.rain, found.mean, found.probability, *found.quantiles
+    return [x[known].astype(float) for x in wanted]
 
 
 def loss(args: argparse.Namespace) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def loss(args: argparse.Namespace) -> dict[str, Any]:
 
 def _lossy(model: Model, shard: Shard, channels: list[Any], kept: Any) -> dict[str, float]:
     rain, mean, _, low, high = _retrieved(model, shard, channels, shard.tb[..., kept])
-    wet = rain >= 0.1
+    wet = rain >= EVENT_RATE
     return {
         "correlation": float(np.corrcoef(rain, mean)[0, 1]),
         "rmse": float(np.sqrt(np.mean((rain - mean) ** 2))),

@@ -28,17 +28,17 @@ MINUTES = 12
 """Minutes after GMI at which the second radiometer looks at a storm."""
 
 FACTORS = {
-    "ice__content": 1.8,
-    "ice__saturation": 1.5,
-    "ice__density_snow": 1.35,
-    "ice__depth": 1.25,
+    "particles__ice_content": 1.7,
+    "particles__ice_content_convective": 1.7,
+    "particles__snow_density": 1.35,
+    "particles__ice_diameter": 1.15,
+    "particles__rain_diameter": 1.15,
     "cloud__liquid_scale": 1.5,
-    "cloud__rain_liquid": 1.7,
+    "particles__cloud_content": 1.7,
     "atmosphere__humidity_aloft": 1.25,
-    "rain__melting_factor": 0.65,
+    "particles__melting_content": 0.65,
     "ocean__foam": 1.5,
 }
-STEPS = {"rain__log10_nw": -0.4, "ice__log10_nw": -0.4}
 """What the foreign physics changes: more, denser and coarser ice, larger drops, moister air aloft,
 thicker clouds, each by 2.0 to 2.7 of the standard deviations by which training moves them."""
 
@@ -77,7 +77,7 @@ class Size:
     ceiling: tuple[str, ...] = ("--preset", "finetune", *_steps(1000, 1000))
 
 
-TINY = ("--preset", "tiny", "--shards", "4", *_steps(2, 2))
+TINY = ("--preset", "tiny", "--samples", "16", *_steps(2, 2))
 SMALL = Size(6, 1, 1, 40, TINY, TINY)
 
 
@@ -85,7 +85,6 @@ def foreign_physics() -> Parameters:
     """Physics of the rehearsal's archive."""
     usual = default_parameters()
     changes: dict[str, Any] = {k: usual.get(k) * f for k, f in FACTORS.items()}  # type: ignore[operator]
-    changes |= {k: usual.get(k) + s for k, s in STEPS.items()}  # type: ignore[operator]
     return usual.replace(**changes)
 
 
@@ -116,8 +115,9 @@ def simulate_event(folder: Path, event: Event, scans: int, radar: bool) -> None:
     """Write the granules of a storm that are not there yet."""
     import torch
 
+    from xrain.io.truth import truth_path
     from xrain.sensors import get_sensor
-    from xrain.simulate.granule import simulate_granule, truth_path
+    from xrain.simulate.granule import simulate_granule
 
     torch.set_num_threads(1)
     start, place, storm = _storm(event)
@@ -150,7 +150,7 @@ def granule(folder: Path, sensor: str, event: Event) -> Path:
 
 
 def _radar(path: Path) -> Path:
-    from xrain.simulate.granule import radar_path
+    from xrain.io.truth import radar_path
 
     return radar_path(path)
 
@@ -315,11 +315,11 @@ class Rehearsal:
 
 def store_facts(path: Path) -> dict[str, int]:
     """Count what a store holds to learn from and to judge by."""
-    from xrain.training.store import list_pieces
+    from xrain.collocation.store import list_groups
 
-    pieces = list_pieces(path)
+    groups = list_groups(path)
     names = ("patches", "matched_pixels", "raining_pixels")
-    return {"granules": len(pieces), **{n: sum(p.facts[n] for p in pieces) for n in names}}
+    return {"granules": len(groups), **{n: sum(p.attrs[n] for p in groups) for n in names}}
 
 
 def told(scores: dict[str, Any]) -> dict[str, float]:

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 
 import xrain
 from xrain.cli import app
+from xrain.io.truth import truth_path
 from xrain.models.export import save_model
 from xrain.models.store import Model
-from xrain.simulate.granule import truth_path
 from xrain.testing import tiny_model, tiny_rate, write_fake_l1c
 
 

@@ -15,15 +15,16 @@ from typer.testing import CliRunner, Result
 import xrain
 from xrain.cli import app
 from xrain.errors import FileFormatError, InputError
-from xrain.evaluation.compare import LEVELS, Comparison, compare
-from xrain.evaluation.counterparts import Counterparts
-from xrain.evaluation.evaluate import evaluate, tally_retrieval
+from xrain.evaluation.compare import Comparison, compare
+from xrain.evaluation.evaluate import evaluate, sum_retrieval
 from xrain.evaluation.metrics import bootstrap_intervals, rate_scores
+from xrain.evaluation.pixels import LEVELS
+from xrain.evaluation.report import write_comparison
 from xrain.evaluation.scores import paired_differences
-from xrain.evaluation.swaths import open_truth
+from xrain.io.truth import open_truth, radar_path, truth_path
 from xrain.models.store import Model
-from xrain.report import write_comparison
-from xrain.simulate.granule import radar_path, simulate_granule, truth_path
+from xrain.reference.collocated import ReferenceFiles
+from xrain.simulate.granule import simulate_granule
 from xrain.testing import tiny_model, write_fake_l1c
 
 
@@ -71,11 +72,11 @@ def test_differences_come_from_the_same_draws(found: Comparison) -> None:
 def test_an_estimate_differs_from_itself_by_nothing(granules: list[Path]) -> None:
     truth = open_truth(granules[0])
     noisy = truth.assign(surface_precip=truth["surface_precip"] * 1.3 + 0.1)
-    sums = tally_retrieval(noisy, truth)
+    sums = sum_retrieval(noisy, truth)
     gap = paired_differences(sums, sums, bootstrap=10)
     assert float(abs(gap["rmse_interval"]).max()) == 0
     with pytest.raises(ValueError, match="same groups"):
-        paired_differences(sums, tally_retrieval(noisy, truth, name="other"))
+        paired_differences(sums, sum_retrieval(noisy, truth, name="other"))
 
 
 def test_intervals_agree_with_draws_of_the_pixels_themselves(granules: list[Path]) -> None:
@@ -150,7 +151,7 @@ def test_what_cannot_be_compared_is_refused(models: list[Model], granules: list[
         compare([], models, "truth")
     with pytest.raises(InputError, match="one model or product"):
         compare(granules, [], "truth")
-    with pytest.raises(InputError, match="no file to compare with"):
+    with pytest.raises(InputError, match="need a reference to be compared with"):
         compare(granules, models, [])
     with pytest.raises(FileFormatError):
         compare(granules, models, [granules[0]])
@@ -198,6 +199,17 @@ def test_a_radar_that_looks_elsewhere_leaves_nothing_to_score(
     found = compare([orbit["l1c"]], models, [orbit["pr"]], also=[orbit["gprof"]])
     assert found.scores["first"]["n"].sum() == 0
     assert "nothing to score" in found.notes[0]
+    arguments = [
+        "compare",
+        str(orbit["l1c"]),
+        "-r",
+        str(orbit["pr"]),
+        "--also",
+        str(orbit["gprof"]),
+    ]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "nothing to score" in done.stderr
     page, _ = write_comparison(found, tmp_path)
     assert "nothing to score" in page.read_text(encoding="utf-8")
 
@@ -210,8 +222,11 @@ def test_a_radar_over_the_same_rain_is_averaged_over_footprints(tmp_path: Path) 
     )
     swath = xrain.open_l1c(granule).load()
     radar, truth = (
-        Counterparts(files).on(granule, swath)["surface_precip"].values
-        for files in ([radar_path(granule)], "truth")
+        ds["surface_precip"].values
+        for ds in (
+            ReferenceFiles([radar_path(granule)]).on(granule.name, swath),
+            open_truth(granule),
+        )
     )
     both = np.isfinite(radar) & np.isfinite(truth)
     assert 0.1 < both.mean() < 0.6  # the radar's swath is narrower
@@ -232,14 +247,14 @@ def test_a_gridded_product_is_averaged_over_footprints(data_dir: Path, tmp_path:
     start = np.datetime64("2000-06-01T00:05", "ns")
     granule = write_fake_l1c(tmp_path / "1C.TEST.HDF5", "mhs", scans=8, start=start)
     swath = xrain.open_l1c(granule).load()
-    assert np.isnan(Counterparts([path]).on(granule, swath)["surface_precip"]).all()
+    assert np.isnan(ReferenceFiles([path]).on(granule.name, swath)["surface_precip"]).all()
     moved = tmp_path / path.name  # from the south pole to under the swath
     moved.write_bytes(path.read_bytes())
     with h5py.File(moved, "a") as file:
         for name, place, step in (("lat", swath.latitude, 0.1), ("lon", swath.longitude, 1.0)):
             file[f"Grid/{name}"][:] = float(place[4, 45]) + step * (np.arange(10) - 5)
         file["Grid/precipitation"][:] = 2.5
-    found = Counterparts([moved]).on(granule, swath)["surface_precip"]
+    found = ReferenceFiles([moved]).on(granule.name, swath)["surface_precip"]
     assert found.dims == ("scan", "pixel")
     assert 4 < np.isfinite(found).sum() < 100
     assert np.nanmax(np.abs(found - 2.5)) < 1e-5
@@ -255,7 +270,8 @@ def test_the_command_prints_a_table_and_writes_two_files(
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     count = int(found.scores["first"]["n"].sel(stratum="all"))
-    assert lines[0] == f"all, against simulated truth: {count} pixels"
+    event = "an event is rain >= 0.1 mm/h"
+    assert lines[0] == f"all, against simulated truth: {count} pixels; {event}"
     assert lines[1].split() == ["first", "second"]
     row = next(line for line in lines if line.startswith("Correlation"))
     assert row.split()[1] == f"{float(found.scores['first']['correlation'][0]):.3f}"

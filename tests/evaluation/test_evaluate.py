@@ -9,7 +9,7 @@ from xrain.demo import demo_granule
 from xrain.errors import InputError
 from xrain.evaluation.evaluate import evaluate
 from xrain.evaluation.metrics import event_scores, rate_scores
-from xrain.evaluation.swaths import open_truth
+from xrain.io.truth import open_truth
 from xrain.testing import tiny_model
 
 
@@ -91,3 +91,38 @@ def test_a_rate_alone_is_enough(rain: xr.Dataset, truth: xr.Dataset) -> None:
     flag = np.where(rain["probability_of_precip"] > 0.5, 1, 0)
     flagged = evaluate(rain.assign(precip_flag=rain["precip_flag"].copy(data=flag)), truth)
     np.testing.assert_array_equal(likely["csi_flag"], flagged["csi_flag"])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (40, 1), (0, 30), (40, 30)])
+def test_any_number_of_pixels_and_positions_by_axis_are_scored(shape: tuple[int, int]) -> None:
+    """Positions along scan and pixel alone, as of a grid, mean those of every pixel."""
+    rate = np.random.default_rng(0).gamma(0.5, 2.0, shape)
+    lat, lon = np.linspace(0, 3, shape[0]), np.linspace(0, 2, shape[1])
+    axes = xr.Dataset(
+        {"surface_precip": (("scan", "pixel"), rate)},
+        {"latitude": ("scan", lat), "longitude": ("pixel", lon)},
+    )
+    full = np.meshgrid(lat, lon, indexing="ij")
+    whole = axes.drop_vars(["latitude", "longitude"]).assign_coords(
+        latitude=(("scan", "pixel"), full[0]), longitude=(("scan", "pixel"), full[1])
+    )
+    by_axis, by_pixel = (evaluate(ds, whole, bootstrap=0) for ds in (axes, whole))
+    xr.testing.assert_identical(by_axis, by_pixel)
+    assert by_axis["n"].sel(stratum="all") == rate.size
+
+
+def test_positions_of_other_pixels_are_refused() -> None:
+    rate = xr.Dataset({"surface_precip": (("scan", "pixel"), np.ones((3, 4)))})
+    wrong = rate.assign_coords(latitude=("other", np.zeros(5)), longitude=("other", np.zeros(5)))
+    with pytest.raises(InputError, match="positions of the same pixels"):
+        evaluate(wrong, rate)
+
+
+def test_a_share_of_hardly_any_rain_is_not_told() -> None:
+    """29 events say nothing of the relative bias, 30 may."""
+    for events, told in ((29, False), (30, True)):
+        rate = np.zeros((40, 30))
+        rate.ravel()[:events] = 0.2
+        truth = xr.Dataset({"surface_precip": (("scan", "pixel"), rate)})
+        found = evaluate(truth + 5.0, truth, bootstrap=3)["relative_bias"].sel(stratum="all")
+        assert np.isfinite(found) == told

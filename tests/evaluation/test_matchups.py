@@ -9,14 +9,13 @@ import pytest
 import xarray as xr
 
 from xrain.errors import FileFormatError, InputError, UnknownChannelError
-from xrain.evaluation.analogue import choose_channels, nearest_channels
+from xrain.evaluation.channel_subset import choose_channels, nearest_channels
 from xrain.evaluation.matchups import model_inputs, score_matchups
-from xrain.evaluation.metrics import shift_prior
 from xrain.evaluation.scorecard import to_json
-from xrain.evaluation.surfaces import surface_masks
+from xrain.geo.surfaces import surface_masks
 from xrain.io.matchups import matched_days, open_matchups
 from xrain.models.store import Model
-from xrain.retrieval import retrieve
+from xrain.retrieval.dataset import retrieve
 from xrain.sensors import get_sensor
 from xrain.testing import tiny_model
 
@@ -122,13 +121,15 @@ def test_a_phase_file_is_scored_after_the_shift_of_the_prior(model: Model) -> No
     ds["phase"] = "sample", phase.astype("i1")
     found = score_matchups(ds, model, bootstrap=0)
     event = phase >= 1
-    assert found["event_frequency"] == {"model": 0.2, "file": pytest.approx(event.mean())}
-    shifted = shift_prior(p, 0.2, event.mean()) > 0.5
+    assert found["model_prevalence"] == 0.2
+    assert found["prior"] == found["event_frequency"] == pytest.approx(event.mean())
+    moved = p / (1 - p) * event.mean() / (1 - event.mean()) * 0.8 / 0.2
+    shifted = moved > 1
     hits = (shifted & event).sum()
     assert found["all"]["pod"] == pytest.approx(hits / event.sum())
     assert found["all"]["far"] == pytest.approx(1 - hits / shifted.sum())
     assert found["all"]["csi"] == pytest.approx(hits / (shifted | event).sum())
-    plain = p > 0.5
+    plain = shifted  # the flag of the tiny model has the threshold one half
     n, chance = event.size, event.mean() * plain.mean() + (~event).mean() * (~plain).mean()
     accuracy = (plain == event).sum() / n
     assert found["all"]["hss_flag"] == pytest.approx((accuracy - chance) / (1 - chance))
@@ -137,17 +138,17 @@ def test_a_phase_file_is_scored_after_the_shift_of_the_prior(model: Model) -> No
     assert "correlation" not in found["all"]
 
 
-def test_a_file_with_dry_pixels_is_scored_as_delivered(model: Model) -> None:
+def test_at_the_prior_of_the_model_a_file_is_scored_as_delivered(model: Model) -> None:
     ds = table()
     z = odds(ds["tb"].values)
     rng = np.random.default_rng(3)
     rain = np.where(rng.random(600) < 1 / (2 + z), 0.0, rng.uniform(0.1, 8, 600))
     ds["surface_precip"] = "sample", rain.astype("f4")
-    found = score_matchups(ds, model, bootstrap=0)
+    found = score_matchups(ds, model, bootstrap=0, prior=0.2)
     mean = (MIDDLE + z * WETTEST) / (2 + z)
     assert not found["given_rain"]
     assert found["all"]["rmse"] == pytest.approx(np.sqrt(((mean - rain) ** 2).mean()), rel=1e-4)
-    assert found["event_frequency"]["file"] == pytest.approx((rain >= 0.1).mean())
+    assert found["event_frequency"] == pytest.approx((rain >= 0.1).mean())
     assert {"correlation", "pod", "hss_flag", "auc", "quantile_coverage"} <= set(found["all"])
 
 

@@ -9,13 +9,10 @@ from scipy import stats
 from xrain.errors import XrainError
 from xrain.evaluation.metrics import (
     bootstrap_intervals,
-    coverage,
     event_scores,
     probability_scores,
     quantile_coverage,
     rate_scores,
-    reliability,
-    shift_prior,
 )
 
 
@@ -84,38 +81,10 @@ def test_coverage_of_true_quantiles_is_their_level(rng: np.random.Generator) -> 
     scale = rng.uniform(1, 3, 20_000)
     truth = rng.exponential(scale)
     low, high = (stats.expon.ppf(q, scale=scale) for q in (0.05, 0.95))
-    assert coverage(low, high, truth) == pytest.approx(0.9, abs=0.01)
+    assert quantile_coverage(high, truth) == pytest.approx(0.95, abs=0.01)
     assert quantile_coverage(low, truth) == pytest.approx(0.05, abs=0.01)
-    assert coverage([0.0, 0.0], [1.0, 1.0], [1.0, 1.5]) == 0.5
-    assert np.isnan(coverage([0.0], [1.0], [np.nan]))
-
-
-def test_reliability_of_calibrated_probabilities_lies_on_the_diagonal(
-    rng: np.random.Generator,
-) -> None:
-    p = rng.random(40_000)
-    event = (rng.random(40_000) < p).astype(float)
-    rows = reliability(p, event)
-    assert len(rows) == 10
-    assert sum(int(r["n"]) for r in rows) == 40_000
-    for row in rows:
-        assert row["frequency"] == pytest.approx(row["probability"], abs=0.03)
-
-
-def test_a_shifted_prior_is_bayes_rule_with_the_other_frequency() -> None:
-    """Two hypotheses with known likelihoods, before and after a change of prevalence."""
-    likelihood_rain, likelihood_dry = np.array([0.8, 0.2, 0.5]), np.array([0.1, 0.6, 0.5])
-
-    def posterior(prior: float) -> np.ndarray:
-        rain = prior * likelihood_rain
-        return rain / (rain + (1 - prior) * likelihood_dry)
-
-    assert shift_prior(posterior(0.08), 0.08, 0.5) == pytest.approx(posterior(0.5))
-    assert shift_prior([0.0, 1.0], 0.08, 0.5) == pytest.approx([0.0, 1.0])
-    near = 1 - np.geomspace(1e-16, 1e-3, 5000)
-    assert shift_prior(near, 0.1, 0.2).max() <= 1
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        shift_prior([0.5], 0.0, 0.5)
+    assert quantile_coverage([1.0, 1.0], [1.0, 1.5]) == 0.5
+    assert np.isnan(quantile_coverage([1.0], [np.nan]))
 
 
 def test_bootstrap_of_lone_pixels_has_the_standard_error_of_the_mean(
@@ -150,6 +119,6 @@ def test_bootstrap_draws_days_whole_and_the_same_for_the_same_seed(
 
 
 def test_without_the_package_scores_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scores.continuous", None)
-    with pytest.raises(XrainError, match=r"pip install 'xrain\[evaluate\]'"):
+    monkeypatch.setitem(sys.modules, "scores", None)
+    with pytest.raises(XrainError, match=r"extra 'evaluate': pip install .*scores>="):
         rate_scores([1.0], [1.0])

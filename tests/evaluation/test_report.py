@@ -19,11 +19,11 @@ from typer.testing import Result
 
 from xrain.errors import InputError, XrainError
 from xrain.evaluation.compare import Comparison, compare
+from xrain.evaluation.report import write_comparison
+from xrain.evaluation.report.page import render_page
+from xrain.evaluation.report.tables import difference_table, score_table, used_strata
 from xrain.models.store import Model
 from xrain.plotting.comparison import plot_coverage, plot_reliability
-from xrain.report import write_comparison
-from xrain.report.page import render_page
-from xrain.report.tables import difference_table, score_table, used_strata
 
 
 class Page(HTMLParser):
@@ -179,8 +179,8 @@ def test_without_the_packages_the_remedy_is_told(
 ) -> None:
     found = Comparison("truth")
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
-    with pytest.raises(XrainError, match=r"pip install 'xrain\[evaluate\]'"):
+    with pytest.raises(XrainError, match=r"extra 'evaluate': pip install 'jinja2>="):
         write_comparison(found, tmp_path)
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
-    with pytest.raises(XrainError, match=r"pip install 'xrain\[plot\]'"):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(XrainError, match=r"extra 'plot': pip install .*matplotlib>="):
         render_page(found)

@@ -13,9 +13,9 @@ from scores.spatial import fss_2d_single_field
 
 from xrain.evaluation import metrics
 from xrain.evaluation.resolution import effective_resolution, swath_spectra
-from xrain.evaluation.scores import SCORE_NAMES, score_tally
+from xrain.evaluation.score_sums import SCALES, Estimate, ScoreSums, sum_scores
+from xrain.evaluation.scores import SCORE_NAMES, scores_from_sums
 from xrain.evaluation.strata import STRATA, strata_names
-from xrain.evaluation.tally import SCALES, Estimate, Tally, tally
 
 LEVELS = tuple(np.round(np.arange(0.025, 1, 0.05), 3))
 
@@ -45,7 +45,7 @@ def storm(count: int, seed: int = 0) -> tuple[Estimate, np.ndarray, xr.Dataset]:
     return estimate, truth, place
 
 
-def part(whole: tuple[Estimate, np.ndarray, xr.Dataset], rows: slice) -> Tally:
+def part(whole: tuple[Estimate, np.ndarray, xr.Dataset], rows: slice) -> ScoreSums:
     estimate, truth, place = whole
     cut = Estimate(
         estimate.rate[rows],
@@ -53,7 +53,7 @@ def part(whole: tuple[Estimate, np.ndarray, xr.Dataset], rows: slice) -> Tally:
         None if estimate.probability is None else estimate.probability[rows],
         {k: v[rows] for k, v in estimate.quantiles.items()},
     )
-    return tally(cut, truth[rows], place.isel(sample=rows))
+    return sum_scores(cut, truth[rows], place.isel(sample=rows))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def whole() -> tuple[Estimate, np.ndarray, xr.Dataset]:
 
 @pytest.fixture(scope="module")
 def scores(whole: tuple[Estimate, np.ndarray, xr.Dataset]) -> xr.Dataset:
-    return score_tally(part(whole, slice(None)))
+    return scores_from_sums(part(whole, slice(None)))
 
 
 def test_merged_parts_give_what_all_at_once_gives(
@@ -73,7 +73,7 @@ def test_merged_parts_give_what_all_at_once_gives(
     merged = part(whole, slice(cuts[0], cuts[1]))
     for a, b in pairwise(cuts[1:]):
         merged = merged.merge(part(whole, slice(a, b)))
-    found = score_tally(merged, bootstrap=0)
+    found = scores_from_sums(merged, bootstrap=0)
     expected = scores[list(found.data_vars)]
     xr.testing.assert_allclose(found.drop_attrs(), expected.drop_attrs(), rtol=1e-9)
 
@@ -97,12 +97,12 @@ def test_sums_give_the_scores_of_the_pixels(
         exact = metrics.probability_scores(estimate.probability[at], event[at])
         assert here["brier"] == pytest.approx(float(exact["brier"]))
         assert here["auc"] == pytest.approx(float(exact["auc"]), abs=2e-3)
-        rows = metrics.reliability(estimate.probability[at], event[at])
-        assert here["event_frequency"].values == pytest.approx([r["frequency"] for r in rows])
-        assert here["forecast_probability"].values == pytest.approx(
-            [r["probability"] for r in rows]
-        )
-        assert here["forecast_count"].values == pytest.approx([r["n"] for r in rows])
+        p, happened = estimate.probability[at], event[at]
+        good = np.isfinite(p + truth[at])
+        tenths = [good & (np.clip((p * 10).astype(int), 0, 9) == k) for k in range(10)]
+        assert here["event_frequency"].values == pytest.approx([happened[t].mean() for t in tenths])
+        assert here["forecast_probability"].values == pytest.approx([p[t].mean() for t in tenths])
+        assert here["forecast_count"].values == pytest.approx([t.sum() for t in tenths])
 
 
 def test_strata_share_the_pixels_out(scores: xr.Dataset) -> None:
@@ -138,13 +138,13 @@ def test_intervals_hold_the_score_and_shrink_with_more_groups(
     for name in ("correlation", "bias", "hss_flag", "auc", "crps"):
         low, high = scores[f"{name}_interval"].sel(stratum="all").values
         assert low < scores[name].sel(stratum="all") < high, name
-    few = score_tally(part(whole, slice(0, 2500)))
+    few = scores_from_sums(part(whole, slice(0, 2500)))
     widths = [np.ptp(s["correlation_interval"].sel(stratum="all").values) for s in (scores, few)]
     assert widths[0] < widths[1]
     assert scores.attrs["group"] == "stretch of scans"
-    again = score_tally(part(whole, slice(None)))
+    again = scores_from_sums(part(whole, slice(None)))
     assert again["auc_interval"].equals(scores["auc_interval"])
-    assert score_tally(part(whole, slice(None)), seed=1)["auc_interval"].equals(
+    assert scores_from_sums(part(whole, slice(None)), seed=1)["auc_interval"].equals(
         scores["auc_interval"]
     ) is False  # fmt: skip
 
@@ -161,16 +161,16 @@ def test_what_an_estimate_lacks_is_left_out(
 ) -> None:
     estimate, truth, place = whole
     bare = dataclasses.replace(estimate, probability=None, quantiles={})
-    found = score_tally(tally(bare, truth, place))
+    found = scores_from_sums(sum_scores(bare, truth, place))
     assert not {"auc", "brier", "crps", "quantile_coverage"} & set(found.data_vars)
     assert "correlation_interval" in found
     with pytest.raises(ValueError, match="different"):
-        tally(bare, truth, place).merge(tally(estimate, truth, place))
+        sum_scores(bare, truth, place).merge(sum_scores(estimate, truth, place))
 
 
 def test_nothing_known_is_nan_not_an_error(whole: tuple[Estimate, np.ndarray, xr.Dataset]) -> None:
     estimate, truth, place = whole
-    found = score_tally(tally(estimate, np.full(truth.shape, np.nan), place))
+    found = scores_from_sums(sum_scores(estimate, np.full(truth.shape, np.nan), place))
     assert (found["n"] == 0).all()
     for name in ("correlation", "rmse", "hss_flag", "auc", "crps", "quantile_coverage"):
         assert found[name].isnull().all(), name
@@ -202,7 +202,7 @@ def test_fractions_skill_score_is_that_of_the_package(
     swath: tuple[np.ndarray, np.ndarray, xr.Dataset],
 ) -> None:
     rate, truth, place = swath
-    found = score_tally(tally(Estimate(rate, rate > 0.1, None, {}), truth, place))
+    found = scores_from_sums(sum_scores(Estimate(rate, rate > 0.1, None, {}), truth, place))
     for scale in SCALES:
         window = (round(scale / 5), round(scale / 5))
         for threshold in (0.1, 1.0):
@@ -220,15 +220,18 @@ def test_spectra_of_two_granules_add_up(
 ) -> None:
     rate, truth, place = swath
     estimate = Estimate(rate, rate > 0.1, None, {})
-    one = tally(estimate, truth, place, name="a")
-    both = one.merge(tally(estimate, truth, place, name="b"))
+    one = sum_scores(estimate, truth, place, name="a")
+    both = one.merge(sum_scores(estimate, truth, place, name="b"))
     spectra = swath_spectra(rate, truth, place["latitude"].values, place["longitude"].values)
     expected = effective_resolution(spectra)
     for sums in (one, both):
-        found = score_tally(sums)["effective_resolution"].sel(stratum="all")
+        found = scores_from_sums(sums)["effective_resolution"].sel(stratum="all")
         assert found == pytest.approx(expected)
-    assert score_tally(both)["joint_count"].sum() == 2 * score_tally(one)["joint_count"].sum()
-    assert "fss_interval" not in score_tally(both)
+    assert (
+        scores_from_sums(both)["joint_count"].sum()
+        == 2 * scores_from_sums(one)["joint_count"].sum()
+    )
+    assert "fss_interval" not in scores_from_sums(both)
 
 
 def test_ten_granules_give_intervals_of_whole_granules(
@@ -239,10 +242,10 @@ def test_ten_granules_give_intervals_of_whole_granules(
     sums = None
     for k in range(10):
         estimate = Estimate(np.roll(rate, rng.integers(-6, 6), 0), rate > 0.1, None, {})
-        new = tally(estimate, truth, place, name=str(k))
+        new = sum_scores(estimate, truth, place, name=str(k))
         sums = new if sums is None else sums.merge(new)
     assert sums is not None
-    found = score_tally(sums)
+    found = scores_from_sums(sums)
     low, high = found["fss_interval"].sel(threshold=1.0, scale=50).values
     assert low < found["fss"].sel(threshold=1.0, scale=50) < high
-    assert found.attrs == {"groups": 10, "group": "granule"}
+    assert found.attrs == {"event": "rain >= 0.1 mm/h", "groups": 10, "group": "granule"}

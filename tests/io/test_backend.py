@@ -65,11 +65,11 @@ def check_doors(path):
     return sensor, loaded
 
 
-def test_every_real_granule_through_every_door(l1c_granule):
+def test_every_granule_through_every_door(archive_granule):
     from satpy import Scene
 
-    sensor, loaded = check_doors(l1c_granule)
-    scene = Scene(filenames=[str(l1c_granule)], reader="gpm_l1c")
+    sensor, loaded = check_doors(archive_granule)
+    scene = Scene(filenames=[str(archive_granule)], reader="gpm_l1c")
     names = [c.name for c in sensor.swath_channels(sensor.reference_swath)]
     scene.load(names)
     for name in names:
@@ -81,9 +81,9 @@ def test_every_sensor_through_every_door(name, tmp_path):
     check_doors(write_fake_l1c(tmp_path, name, scans=30, missing=0.1))
 
 
-def test_channels_of_real_granules_on_other_grids_are_pixels_of_theirs(l1c_granule):
-    ds = xr.open_dataset(l1c_granule, engine="gpm-l1c").load()
-    tree = xr.open_datatree(l1c_granule, engine="gpm-l1c")
+def test_channels_of_granules_on_other_grids_are_pixels_of_theirs(archive_granule):
+    ds = xr.open_dataset(archive_granule, engine="gpm-l1c").load()
+    tree = xr.open_datatree(archive_granule, engine="gpm-l1c")
     for group in tree:
         own = tree[group]["tb"]
         for channel in own.channel.values:

@@ -11,8 +11,8 @@ import xarray as xr
 
 import xrain
 from xrain.errors import FileFormatError, InputError
-from xrain.io.open import join
-from xrain.testing import fake_swath, write_fake_l1c
+from xrain.io.open import join, open_any
+from xrain.testing import fake_swath, tiny_model, write_fake_l1c
 
 START = np.datetime64("2020-07-01T12:00:00", "ns")
 
@@ -136,3 +136,77 @@ def test_swaths_in_memory_are_joined():
     ds = fake_swath("MHS", 20, 10)
     whole = join([ds.isel(scan=slice(8, 20)), ds.isel(scan=slice(0, 12))])
     xr.testing.assert_equal(whole, ds)
+
+
+def test_the_newest_version_of_a_granule_wins(tmp_path):
+    old = write_fake_l1c(tmp_path / "old.HDF5", "MHS", scans=40, version="V07A", seed=1)
+    new = write_fake_l1c(tmp_path / "new.HDF5", "MHS", scans=20, version="V08A", seed=2)
+    ds = xrain.open_l1c([old, new])
+    assert ds.sizes["scan"] == 40
+    np.testing.assert_array_equal(ds.tb[:20].values, xrain.open_l1c(new).tb.values)
+    np.testing.assert_array_equal(ds.tb[20:].values, xrain.open_l1c(old).tb[20:].values)
+
+
+def test_a_gap_of_one_granule_is_filled_by_another(tmp_path):
+    whole = write_fake_l1c(tmp_path / "whole.HDF5", "MHS", scans=60)
+    ds = xrain.open_l1c(whole).load()
+    gap = ds.isel(scan=[*range(20), *range(40, 60)])
+    joined = join([gap, ds])
+    np.testing.assert_array_equal(joined.time, ds.time)
+    np.testing.assert_array_equal(joined.tb, ds.tb)
+
+
+@pytest.mark.parametrize(("which", "year"), [(0, 2040), (1, 2019), (0, 1987), (1, 2040)])
+def test_one_wrong_time_costs_no_other_scan(tmp_path, which, year):
+    paths = [granule(tmp_path, after=a) for a in (0, 40)]
+    with h5py.File(paths[which], "r+") as file:
+        file["S1/ScanTime/Year"][30] = year
+    with pytest.warns(UserWarning, match=r"1 of 40 scan times of S1 cannot be right"):
+        ds = xrain.open_l1c(paths)
+    assert ds.sizes["scan"] == 80
+    assert np.flatnonzero(np.isnat(ds.time)).tolist() == [30 + 40 * which]
+
+
+def test_granules_without_times_are_all_kept(tmp_path):
+    paths = [granule(tmp_path, after=a) for a in (0, 40)]
+    for path in paths:
+        with h5py.File(path, "r+") as file:
+            del file["S1/ScanTime"]
+    assert xrain.open_l1c(paths).sizes["scan"] == 80
+
+
+def rain_file(folder):
+    rain = fake_swath("MHS", 30, 20).rain.retrieve(tiny_model())
+    return rain.load(), xrain.write_rain(rain, folder / "a.rain.nc")
+
+
+def test_a_rain_file_is_opened_lazily_and_equals_what_was_written(tmp_path):
+    rain, path = rain_file(tmp_path)
+    with open_any(path) as ds:
+        assert not ds.surface_precip.variable._in_memory
+        np.testing.assert_array_equal(ds.surface_precip, rain.surface_precip)
+        np.testing.assert_array_equal(ds.surface_precip[3:9, ::-2], rain.surface_precip[3:9, ::-2])
+        np.testing.assert_array_equal(ds.time, rain.time)
+        assert set(ds.coords) == set(xr.open_dataset(path, engine="h5netcdf").coords)
+
+
+def test_a_damaged_rain_file_is_told(tmp_path):
+    _, path = rain_file(tmp_path)
+    with h5py.File(path, "r+") as file:
+        item = file["surface_precip"]
+        info = item.id.get_chunk_info(0)
+    with path.open("r+b") as stream:
+        stream.seek(info.byte_offset)
+        stream.write(b"\xff" * 20)
+    ds = open_any(path)
+    with pytest.raises(FileFormatError, match=r"a\.rain\.nc: the rain cannot be read.*damaged"):
+        ds.surface_precip.load()
+    ds.close()
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(FileFormatError, match="truncated or damaged"):
+        open_any(path)
+
+
+def test_a_folder_is_no_rain_file(tmp_path):
+    with pytest.raises(FileFormatError):
+        open_any(tmp_path)

@@ -17,7 +17,7 @@ import xrain
 from xrain.conventions import ATTRIBUTES
 from xrain.errors import FileFormatError, InputError
 from xrain.io.backend import L2BackendEntrypoint
-from xrain.io.l1c import read_time
+from xrain.io.scan_time import read_time
 from xrain.io.write_radar import RadarSwath, write_2a_radar
 from xrain.sensors import get_sensor
 from xrain.simulate.radar import radar_of
@@ -219,13 +219,44 @@ def test_bad_granules_are_told(break_it, message, tmp_path):
             engine(path, engine="gpm-l2")
 
 
-def test_fields_of_another_shape_are_told(tmp_path):
+def test_fields_of_another_shape_are_left_out_with_a_warning(tmp_path):
     path = write(tmp_path / "r.HDF5")
     with h5py.File(path, "a") as file:
         del file["FS/CSF/typePrecip"]
         file["FS/CSF/typePrecip"] = np.zeros((6, 4), "i4")
-    with pytest.raises(FileFormatError, match=r"FS/CSF/typePrecip has shape \(6, 4\), other .* 5"):
+    with pytest.warns(UserWarning, match=r"FS/CSF/typePrecip has shape \(6, 4\), .* \(6, 5\)"):
+        ds = xrain.open_reference(path)
+    assert "precip_type" not in ds
+    assert ds.surface_precip.shape == (6, 5)
+
+
+def test_positions_of_another_shape_are_told(tmp_path):
+    path = write(tmp_path / "r.HDF5")
+    with h5py.File(path, "a") as file:
+        del file["FS/Latitude"]
+        file["FS/Latitude"] = np.zeros((6, 4), "f4")
+    with pytest.raises(FileFormatError, match=r"FS/Latitude has shape \(6, 4\), .* \(6, 5\)"):
         xrain.open_reference(path)
+
+
+@pytest.mark.parametrize("fill", [9.96921e36, 1e20, -99.0, np.inf])
+def test_fills_of_other_formats_are_missing(fill, tmp_path):
+    path = write(tmp_path / "r.HDF5")
+    with h5py.File(path, "a") as file:
+        for field in ("SLV/precipRateNearSurface", "Latitude"):
+            file[f"FS/{field}"][2] = fill
+        file["FS/VER/heightZeroDeg"][2] = -9999.9 if fill == -99 else fill
+    ds = xrain.open_reference(path)
+    for name in ("surface_precip", "latitude", "freezing_level"):
+        assert np.isnan(ds[name].values[2]).all()
+
+
+def test_a_fill_value_that_is_named_is_missing(tmp_path):
+    path = write(tmp_path / "r.HDF5")
+    with h5py.File(path, "a") as file:
+        file["FS/SLV/precipRateNearSurface"][2] = 7.5
+        file["FS/SLV/precipRateNearSurface"].attrs["_FillValue"] = np.float32(7.5)
+    assert np.isnan(xrain.open_reference(path).surface_precip.values[2]).all()
 
 
 def test_other_files_are_told(tmp_path):
@@ -291,3 +322,14 @@ def test_the_engine_works_where_xrain_is_not_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["6", "False", "False"]
+
+
+@pytest.mark.parametrize("axis", ["lat", "lon", "time", "time_bnds"])
+def test_axes_of_a_map_that_do_not_fit_are_told(axis, tmp_path, data_dir):
+    path = tmp_path / "3B-HHR.x.HDF5"
+    path.write_bytes(next(data_dir.glob("granules/V7/3B-HHR*")).read_bytes())
+    with h5py.File(path, "a") as file:
+        del file[f"Grid/{axis}"]
+        file[f"Grid/{axis}"] = np.zeros(7)
+    with pytest.raises(FileFormatError, match=rf"Grid/{axis} has shape \(7,\), not"):
+        xrain.open_reference(path)

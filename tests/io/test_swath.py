@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from xrain.conventions import ATTRIBUTES
 from xrain.errors import FileFormatError, InputError
-from xrain.geometry import unit_vectors
+from xrain.geo.sphere import unit_vectors
 from xrain.io import l1c
 from xrain.io.swath import open_group, open_swath
 from xrain.sensors import get_sensor, list_sensors

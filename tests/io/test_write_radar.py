@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xrain.errors import InputError, OutputError
-from xrain.io.l1c import parse_pvl
+from xrain.io.header import parse_pvl
 from xrain.io.write_radar import RadarSwath, write_2a_radar
 from xrain.sensors import get_sensor
 from xrain.simulate.radar import radar_of

@@ -55,7 +55,10 @@ def test_json_gives_the_same_card_back() -> None:
 def test_json_keeps_any_text_and_number(
     rate: float, version: int, limits: list[str], summary: str
 ) -> None:
-    this = card(rates=(rate, rate * 2), version=version, limits=tuple(limits), summary=summary)
+    this = card(
+        rates=(rate, rate * 2), prior=(0.9, 0.1), version=version, limits=tuple(limits),
+        summary=summary,
+    )  # fmt: skip
     assert ModelCard.from_json(this.to_json()) == this
 
 
@@ -146,10 +149,11 @@ def test_remarks_name_what_is_missing_and_what_is_too_much() -> None:
 
 
 def test_a_model_for_any_channel_takes_what_it_was_trained_near() -> None:
-    model = card(inputs=(), sensor=None)
+    learned = {"36.64V": (100.0, 310.0), "89.0H": (100.0, 310.0)}
+    model = card(inputs=(), sensor=None, ranges=learned)
     assert model.check(swath(["36.5V", "91.655H"])) == []
-    assert model.match(["1.4V", "36.5V", "elevation"]) == [1]
-    assert "6 to 200 GHz" in model.check(swath(["1.4V"]))[0]
+    assert model.match(["1.4V", "36.5V", "elevation", "50.3V"]) == [1]
+    assert "6 to 200 GHz near those it learned from" in model.check(swath(["1.4V"]))[0]
 
 
 def test_every_problem_is_told_at_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import dask
+import h5py
 import numpy as np
 import pytest
 import rasterio
@@ -13,19 +14,21 @@ import xarray as xr
 from PIL import Image
 from pyresample import create_area_def
 from satpy import MultiScene, Scene
+from satpy.composites.core import IncompatibleAreas
 from satpy.tests.utils import CustomScheduler
 
 import xrain
-from xrain import retrieval
 from xrain.errors import InputError
 from xrain.models.export import save_model
 from xrain.plotting.style import DRY_COLOR, RAIN_COLORS, RAIN_EDGES
-from xrain.satpy_plugin.composites import RainRetrieval
+from xrain.retrieval import lazy as retrieval
+from xrain.satpy_plugin.composites import PolarizationCorrectedTemperature, RainRetrieval
 from xrain.satpy_plugin.enhancements import PROBABILITY_COLORS
 from xrain.testing import tiny_model, write_fake_l1c
 
-RAIN = ["surface_precip", "probability_of_precip", "precip_flag", "retrieval_quality",
-        "surface_precip_q05", "surface_precip_q50", "surface_precip_q95"]  # fmt: skip
+PLANES = ["surface_precip", "probability_of_precip", "precip_flag", "precip_phase",
+          "probability_of_snow", "snowfall_rate", "retrieval_quality"]  # fmt: skip
+RAIN = [*PLANES, "surface_precip_q05", "surface_precip_q50", "surface_precip_q95"]
 LATER = np.datetime64("2020-07-01T13:40:00.000", "ns")
 
 
@@ -63,7 +66,7 @@ def test_rain_equals_the_accessor(tmp_path, sensor):
     with dask.config.set(scheduler=CustomScheduler(max_computes=0)):
         scene = load(path, *RAIN)
     expected = xrain.open_l1c(path).rain.retrieve()
-    for name in RAIN[:4]:
+    for name in PLANES:
         np.testing.assert_array_equal(scene[name].values, expected[name].values)
         assert scene[name].dtype == expected[name].dtype
     for level in (0.05, 0.5, 0.95):
@@ -89,13 +92,13 @@ def test_rain_of_a_real_granule_equals_the_accessor(data_dir):
 
 def test_one_retrieval_for_all(gmi, tiny, monkeypatch):
     runs = []
-    run_block = retrieval.run_block
+    retrieve_block = retrieval.retrieve_block
 
     def count(*args, **kwargs):
-        runs.append(kwargs["place"])
-        return run_block(*args, **kwargs)
+        runs.append(args)
+        return retrieve_block(*args, **kwargs)
 
-    monkeypatch.setattr(retrieval, "run_block", count)
+    monkeypatch.setattr(retrieval, "retrieve_block", count)
     scene = load(gmi, *RAIN)
     assert not runs
     dask.compute(*(scene[name].data for name in RAIN))
@@ -113,7 +116,7 @@ def test_options_of_the_class(gmi, tiny):
     scene = load(gmi, *names)
     channels = [scene[n] for n in names]
     planes = RainRetrieval("mine", model=tiny_model("GMI"), device="cpu", quantiles=[0.9])(channels)
-    assert list(planes["plane"].values) == [*RAIN[:4], "surface_precip_q90"]
+    assert list(planes["plane"].values) == [*PLANES, "surface_precip_q90"]
     expected = xrain.open_l1c(gmi).rain.retrieve(tiny_model("GMI"), quantiles=[0.9])
     np.testing.assert_array_equal(
         planes.sel(plane="surface_precip_q90").values,
@@ -135,7 +138,7 @@ def test_options_in_yaml(gmi, tiny, tmp_path):
     with satpy.config.set({"config_path": [str(tmp_path / "etc")], "xrain.model": "gmi-unet"}):
         scene = load(gmi, "surface_precip_q99")
         assert scene["surface_precip_q99"].attrs["model"] == "tiny"
-        with pytest.raises(InputError, match=r"surface_precip_q10.*no surface_precip_q95"):
+        with pytest.warns(UserWarning, match=r"surface_precip_q10.*no surface_precip_q95"):
             load(gmi, "surface_precip_q95")
 
 
@@ -193,13 +196,27 @@ def test_resampling_before_is_refused(gmi, tiny):
     scene = Scene([str(gmi)], reader="gpm_l1c")
     scene.load([*channels, "surface_precip"], generate=False)
     local = scene.resample(middle(gmi), radius_of_influence=20_000, generate=False)
-    with pytest.raises(InputError, match=r"map grid 'box'.*retrieve first"):
+    with pytest.warns(UserWarning, match=r"rain_retrieval is left out.*map grid 'box'.*retrieve"):
         local.generate_possible_composites(unload=False)
+    assert "surface_precip" not in local
+    assert "89.0V" in local
 
 
 def test_no_channels(gmi):
-    with pytest.raises(InputError, match="no brightness temperature"):
+    told = pytest.warns(UserWarning, match="rain is left out: .* no brightness temperature")
+    with told, pytest.raises(IncompatibleAreas, match="no brightness temperature"):
         RainRetrieval("rain")([])
+
+
+def test_ewa_takes_the_swath_as_it_is(gmi, tiny):
+    scene = load(gmi, "surface_precip", "89.0V")
+    local = scene.resample(middle(gmi), resampler="ewa")
+    for name in ("surface_precip", "89.0V"):
+        assert scene[name].attrs["rows_per_scan"] == 0
+        values = local[name].values
+        assert np.isfinite(values).mean() > 0.5
+        assert np.nanmin(scene[name]) <= np.nanmin(values)
+        assert np.nanmax(values) <= np.nanmax(scene[name])
 
 
 # ---- pictures of channels
@@ -242,12 +259,48 @@ def test_color_pictures_follow_the_recipe(gmi, tmp_path):
         assert np.abs(picture[seen][:, :3] - expected[seen]).max() <= 1
 
 
-def test_missing_polarization_is_named(tmp_path):
-    path = write_fake_l1c(tmp_path, "MHS", scans=10)
-    with pytest.raises(InputError, match=r"pct89.*85 to 92 GHz.*no V and no H.*89\.0QV"):
-        load(path, "pct89")
-    with pytest.raises(InputError, match=r"color37.*no such channel"):
-        load(path, "color37")
+PICTURES = {"pct37", "pct89", "color37", "color89", "wv183"}
+
+
+@pytest.mark.parametrize(
+    ("sensor", "offered"),
+    [
+        ("GMI", PICTURES), ("TMI", PICTURES - {"wv183"}), ("AMSR2", PICTURES - {"wv183"}),
+        ("AMSRE", PICTURES - {"wv183"}), ("SSMI", PICTURES - {"wv183"}), ("SSMIS", PICTURES),
+        ("ATMS", {"wv183"}), ("MHS", {"wv183"}), ("AMSUB", {"wv183"}), ("SAPHIR", {"wv183"}),
+    ],
+)  # fmt: skip
+def test_only_pictures_whose_channels_exist_are_offered(tmp_path, sensor, offered):
+    scene = Scene([str(write_fake_l1c(tmp_path, sensor, scans=5))], reader="gpm_l1c")
+    assert PICTURES & set(scene.available_composite_names()) == offered
+    assert set(RAIN) <= set(scene.available_composite_names())
+    assert not {"37_GHz_V", "89_GHz_H", "183_GHz"} & set(scene.available_dataset_names())
+
+
+def test_a_picture_of_a_group_that_the_file_lacks_is_not_offered(tmp_path):
+    path = write_fake_l1c(tmp_path, "GMI", scans=5)
+    with h5py.File(path, "r+") as file:
+        del file["S2"]
+    scene = Scene([str(path)], reader="gpm_l1c")
+    assert PICTURES & set(scene.available_composite_names()) == PICTURES - {"wv183"}
+
+
+@pytest.mark.parametrize("missing", ["pct89", "color37", "color89"])
+def test_a_picture_that_cannot_be_made_leaves_the_scene_whole(tmp_path, tiny, missing):
+    scene = Scene([str(write_fake_l1c(tmp_path, "MHS", scans=10))], reader="gpm_l1c")
+    scene.load(["surface_precip", missing, "wv183", "89.0QV"])
+    assert {k["name"] for k in scene.keys()} == {"surface_precip", "wv183", "89.0QV"}  # noqa: SIM118
+    scene.load(["probability_of_precip"])
+    assert "probability_of_precip" in scene
+    assert missing not in scene
+
+
+def test_a_channel_that_is_not_there_is_named(tmp_path):
+    (array,) = (load(write_fake_l1c(tmp_path, "MHS", scans=5), "89.0QV")[n] for n in ["89.0QV"])
+    picture = PolarizationCorrectedTemperature("pct89", band="89 GHz", coefficient=0.7)
+    told = pytest.warns(UserWarning, match=r"pct89 .*89 GHz .*no V and no H; the Scene has 89\.0QV")
+    with told, pytest.raises(IncompatibleAreas):
+        picture([array])
 
 
 @pytest.mark.parametrize(
@@ -262,8 +315,9 @@ def test_water_vapour(tmp_path, sensor, channel):
 
 
 def test_no_water_vapour(tmp_path):
-    with pytest.raises(InputError, match="wv183 needs a channel"):
-        load(write_fake_l1c(tmp_path, "TMI", scans=10), "wv183")
+    scene = load(write_fake_l1c(tmp_path, "TMI", scans=10), "wv183", "85.5V")
+    assert "wv183" not in scene
+    assert "85.5V" in scene
 
 
 # ---- files
@@ -297,6 +351,19 @@ def test_flag_picture(gmi, tmp_path, tiny):
     colours = [np.unique(picture[flag == f], axis=0) for f in np.unique(flag[flag >= 0])]
     assert [len(c) for c in colours] == [1] * len(colours)
     assert len(np.unique(colours, axis=0)) == len(colours)
+
+
+def test_quality_picture(gmi, tmp_path, tiny):
+    scene = load(gmi, "retrieval_quality")
+    scene.save_dataset("retrieval_quality", str(tmp_path / "q.png"))
+    picture = np.asarray(Image.open(tmp_path / "q.png"))
+    flags = scene["retrieval_quality"].values
+    level = np.where(flags & 36, 2, np.minimum(flags, 1))
+    assert set(np.unique(level)) == {0, 1, 2}
+    colours = [np.unique(picture[level == k], axis=0) for k in (0, 1, 2)]
+    assert [len(c) for c in colours] == [1, 1, 1]
+    assert len(np.unique(colours, axis=0)) == 3
+    assert (picture[..., 3] == 255).all()
 
 
 def test_geotiff(gmi, tmp_path, tiny):

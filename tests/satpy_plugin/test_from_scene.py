@@ -17,7 +17,8 @@ from satpy.tests.utils import CustomScheduler
 
 import xrain
 from xrain.errors import InputError
-from xrain.geometry import unit_vectors
+from xrain.geo.sphere import unit_vectors
+from xrain.retrieval.dataset import default_model_name
 from xrain.testing import fake_swath, tiny_model, tiny_rate, write_fake_l1c
 
 SCANS = 20
@@ -142,36 +143,108 @@ def write_mhs(folder: Path) -> tuple[Path, np.ndarray]:
     return path, tb
 
 
-def write_aws(folder: Path) -> tuple[Path, np.ndarray]:
-    """MWR L1B of the Arctic Weather Satellite: four feed horns that look at different places."""
+HORNS = {
+    "1B_ESA": ("AWS1-MWR-1B-RAD_C_OHB__20250110134851_G_O", "n_geo_groups", "aws_", "lat", "lon"),
+    "1B_STERNA": ("AWS1-MWR-1B-RAD_C_OHB__20250110134851_G_D", "n_feedhorns", "", "latitude",
+                  "longitude"),
+    "1C": ("AWS1-MWR-1C-RAD_C_OHB__20250110134851_G_O", None, "aws_", "lat", "lon"),
+}  # fmt: skip
+"""File name, dimension of the horns, and what names begin with and call positions."""
+
+
+def write_aws(folder: Path, kind: str = "1B_ESA") -> tuple[Path, np.ndarray]:
+    """MWR L1B of the Arctic Weather Satellite: four feed horns that look at different places.
+
+    In L1C all channels lie on the places of the third horn, and the order of axes is turned.
+    """
+    name, geo, prefix, lat, lon = HORNS[kind]
     latitude, longitude = positions(96)
     tb = 200 + np.arange(19) + np.arange(SCANS * 96).reshape(SCANS, 96, 1) % 50
-    path = folder / (
-        "W_NO-KSAT-Tromso,SAT,AWS1-MWR-1B-RAD_C_OHB__20250110134851_G_O_20250110114708_"
-        "20250110132329_C_N____.nc"
-    )
+    path = folder / f"W_NO-KSAT-Tromso,SAT,{name}_20250110114708_20250110132329_C_N____.nc"
     with netCDF4.Dataset(path, "w") as file:
         file.instrument, file.orbit_start, file.orbit_end = "MWR", 9991, 9992
         status = file.createGroup("/status/satellite")
-        for name in ("latitude_start", "longitude_start", "latitude_end", "longitude_end"):
-            status.createVariable(f"subsat_{name}", "f4")[:] = 1.0
+        for where in ("latitude_start", "longitude_start", "latitude_end", "longitude_end"):
+            status.createVariable(f"subsat_{where}", "f4")[:] = 1.0
         data = file.createGroup("data")
-        sizes = {"n_scans": SCANS, "n_fovs": 96, "n_channels": 19, "n_geo_groups": 4}
-        for name, size in sizes.items():
-            data.createDimension(name, size)
+        sizes = {"n_scans": SCANS, "n_fovs": 96, "n_channels": 19} | ({geo: 4} if geo else {})
+        for dim, size in sizes.items():
+            data.createDimension(dim, size)
         group = data.createGroup("calibration")
-        dims = ("n_scans", "n_fovs", "n_channels")
-        group.createVariable("aws_toa_brightness_temperature", "f4", dims)[:] = tb
+        dims = ("n_scans", "n_fovs", "n_channels") if geo else ("n_channels", "n_fovs", "n_scans")
+        variable = group.createVariable(f"{prefix}toa_brightness_temperature", "f4", dims)
+        variable[:] = tb if geo else tb.T
         group = data.createGroup("navigation")
-        horns = np.arange(4)
+        horns = np.arange(4) if geo else np.array([2])
         fields = {
-            "lat": latitude[..., None] + 0.3 * horns,
-            "lon": longitude[..., None] + 0 * horns,
+            lat: latitude[..., None] + 0.3 * horns,
+            lon: longitude[..., None] + 0 * horns,
             "satellite_zenith_angle": (10 + horns) + np.zeros((SCANS, 96, 1)),
         }
-        for name, values in fields.items():
-            dims = ("n_scans", "n_fovs", "n_geo_groups")
-            group.createVariable(f"aws_{name}", "f4", dims)[:] = values
+        for field, values in fields.items():
+            dims = ("n_scans", "n_fovs", geo) if geo else ("n_fovs", "n_scans")
+            shaped = values if geo else values[..., 0].T
+            group.createVariable(f"{prefix}{field}", "f4", dims)[:] = shaped
+    return path, tb
+
+
+def write_sdr(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """ATMS SDR: temperatures and positions in files of their own."""
+    latitude, longitude = positions(96)
+    tb = 200 + np.arange(22.0) + np.arange(SCANS * 96).reshape(SCANS, 96, 1) % 50
+    stamp = "j01_d20221220_t0910240_e0921356_b26361_c20221220100456348770_cspp_dev.h5"
+    contents = {
+        "SATMS": ("ATMS-SDR", {"BrightnessTemperature": np.round(tb * 100).astype("u2"),
+                               "BrightnessTemperatureFactors": np.float32([0.01, 0])}),
+        "GATMO": ("ATMS-SDR-GEO", {"Latitude": latitude.astype("f4"),
+                                   "Longitude": longitude.astype("f4")}),
+    }  # fmt: skip
+    paths = []
+    for short, (long, fields) in contents.items():
+        paths.append(folder / f"{short}_{stamp}")
+        with h5py.File(paths[-1], "w") as file:
+            file.attrs["Platform_Short_Name"] = np.bytes_("J01")
+            for name, values in fields.items():
+                file[f"All_Data/{long}_All/{name}"] = values
+            file[f"All_Data/{long}_All/NumberOfScans"] = np.int32([SCANS])
+            product = file.create_group(f"Data_Products/{long}")
+            product.attrs["Instrument_Short_Name"] = np.bytes_("ATMS")
+            whole = product.create_dataset(f"{long}_Aggr", data=np.zeros(1))
+            facts = {"AggregateNumberGranules": 1, "AggregateBeginningOrbitNumber": 26361,
+                     "AggregateEndingOrbitNumber": 26361}  # fmt: skip
+            for key, fact in facts.items():
+                whole.attrs[key] = np.int64(fact)
+            for end, clock in (("Beginning", "091024"), ("Ending", "092135")):
+                whole.attrs[f"Aggregate{end}Date"] = np.bytes_("20221220")
+                whole.attrs[f"Aggregate{end}Time"] = np.bytes_(f"{clock}.000000Z")
+            part = product.create_dataset(f"{long}_Gran_0", data=np.zeros(1))
+            part.attrs["N_Number_Of_Scans"] = np.int64(SCANS)
+    return paths, tb
+
+
+def write_mirs(folder: Path) -> tuple[Path, np.ndarray]:
+    """Temperatures of ATMS as MiRS writes them beside its retrieval."""
+    latitude, longitude = positions(96)
+    tb = 200 + np.arange(22.0) + np.arange(SCANS * 96).reshape(SCANS, 96, 1) % 50
+    frequency = [23.8, 31.4, 50.3, 51.76, 52.8, 53.596, 54.4, 54.94, 55.5, *[57.29] * 6, 88.2,
+                 165.5, *[183.31] * 5]  # fmt: skip
+    polarization = [2, 2, *[3] * 13, 2, *[3] * 6]
+    grid = ("Scanline", "Field_of_view")
+    path = folder / ("NPR-MIRS-IMG_v11r9_n20_s202007011200000_e202007011210000_c202007011300000.nc")
+    attrs = {"units": "Kelvin", "scale_factor": 0.01, "_FillValue": np.int16(-999)}
+    xr.Dataset(
+        {
+            "BT": ((*grid, "Channel"), np.round(tb * 100).astype("i2"), attrs),
+            "Sfc_type": (grid, np.zeros((SCANS, 96), "i2")),
+            "Polo": ("Channel", np.array(polarization, "i2")),
+        },
+        coords={
+            "Freq": ("Channel", np.array(frequency, "f4")),
+            "Latitude": (grid, latitude),
+            "Longitude": (grid, longitude),
+        },
+        attrs={"missing_value": -999},
+    ).to_netcdf(path, engine="h5netcdf")
     return path, tb
 
 
@@ -225,18 +298,20 @@ def test_atms_l1b_nc(tmp_path):
     assert not (rain["retrieval_quality"].values & 16).any()
 
 
-def test_mws_l1b_nc_of_an_unknown_sensor(tmp_path):
+def test_mws_l1b_nc(tmp_path):
     path, written = write_mws(tmp_path)
     scene = load(path, "mws_l1b_nc")
     ds = xrain.from_scene(scene)
     assert ds.attrs["sensor"] == "MWS"
-    names = ["23.8QH", "31.4QH", "89QV", "183.311+-7QV", "183.311+-1QV"]
-    assert set(names) <= set(ds["channel"].values)
-    assert not [n for n in ds["channel"].values if n.startswith(("5", "229"))]
+    own = [c.name for c in xrain.get_sensor("MWS").channels]
+    assert list(ds["channel"].values) == own  # neither 5x nor 229 GHz
+    numbers = [1, 2, 17, 18, 19, 20, 21, 22, 23]
+    for name, number in zip(own, numbers, strict=True):
+        np.testing.assert_allclose(ds["tb"].sel(channel=name), written[..., number - 1])
     np.testing.assert_allclose(ds["tb"].sel(channel="31.4QH"), written[..., 1])
     assert float(ds["earth_incidence_angle"].max()) == pytest.approx(55.0)
     rain = ds.rain.retrieve()
-    assert rain.attrs["model"] == "constellation-unet"
+    assert rain.attrs["model"] == default_model_name(xrain.get_sensor("MWS"))
     assert np.isfinite(rain["surface_precip"]).all()
 
 
@@ -250,21 +325,59 @@ def test_aapp_mhs_l1c(tmp_path):
     np.testing.assert_allclose(retrieve(ds)["surface_precip"], tiny_rate(written), rtol=1e-4)
 
 
-def test_aws_horns_are_brought_together(tmp_path):
-    path, written = write_aws(tmp_path)
-    scene = load(path, "aws1_mwr_l1b_nc")
+def test_atms_sdr_hdf5(tmp_path):
+    paths, written = write_sdr(tmp_path)
+    scene = Scene(filenames=[str(p) for p in paths], reader="atms_sdr_hdf5")
+    scene.load([str(n) for n in range(1, 23)])
+    ds = xrain.from_scene(scene)
+    own = [c.name for c in xrain.get_sensor("ATMS").channels]
+    assert list(ds["channel"].values) == own
+    numbers = [0, 1, 15, 16, 17, 18, 19, 20, 21]
+    np.testing.assert_allclose(ds["tb"], written[..., numbers], rtol=1e-5)
+    assert ds.attrs["platform"] == "NOAA20"
+    assert np.isfinite(ds.rain.retrieve()["surface_precip"]).all()
+
+
+def test_mirs(tmp_path):
+    path, written = write_mirs(tmp_path)
+    scene = Scene([str(path)], reader="mirs", reader_kwargs={"limb_correction": False})
+    scene.load([n for n in scene.available_dataset_names() if n.startswith("btemp")])
+    ds = xrain.from_scene(scene)
+    assert list(ds["channel"].values) == [c.name for c in xrain.get_sensor("ATMS").channels]
+    numbers = [0, 1, 15, 16, 17, 18, 19, 20, 21]
+    np.testing.assert_allclose(ds["tb"], written[..., numbers], atol=0.006)
+
+
+def test_all_channels_of_aws_level_1c_lie_on_one_grid(tmp_path):
+    path, written = write_aws(tmp_path, "1C")
+    scene = Scene([str(path)], reader="aws1_mwr_l1c_nc")
+    scene.load([*map(str, range(1, 20)), "satellite_zenith_angle"])
+    ds = xrain.from_scene(scene)
+    assert list(ds["channel"].values) == [c.name for c in xrain.get_sensor("AWS").channels]
+    tb = ds["tb"].transpose("scan", "pixel", "channel")
+    sizes = (SCANS, 96) if ds.sizes["scan"] == SCANS else (96, SCANS)
+    assert tb.shape[:2] == sizes
+    expected = written[..., 8:15] if sizes[0] == SCANS else written[..., 8:15].swapaxes(0, 1)
+    np.testing.assert_allclose(tb, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reader"),
+    [("1B_ESA", "aws1_mwr_l1b_nc"), ("1B_STERNA", "eps_sterna_mwr_l1b_nc")],
+)
+def test_aws_horns_are_brought_together(tmp_path, kind, reader):
+    path, written = write_aws(tmp_path, kind)
+    scene = load(path, reader)
     ds = xrain.from_scene(scene)
     names = list(ds["channel"].values)
-    assert names[0] == "89QV"
-    assert sum(n.startswith("183.31+-") for n in names) == 5
-    assert not [n for n in names if n.startswith(("5", "325"))]
+    assert names == [c.name for c in xrain.get_sensor("AWS").channels]  # neither 5x nor 325 GHz
     tb = ds["tb"].compute()
     third = [n for n in names if n.startswith("165.5")]
     np.testing.assert_allclose(tb.sel(channel=third[0]), written[..., 9])
     latitude, longitude = positions(96)
     here, there = (unit_vectors(latitude + 0.3 * horn, longitude) for horn in (2, 1))
     nearest = np.einsum("k,ijk->ij", here[8, 40], there).argmax()
-    window = tb.sel(channel="89QV").values[8, 40]  # of another horn, 0.3 degrees away
+    window = tb.sel(channel="89.0QV").values[8, 40]  # of another horn, 0.3 degrees away
     assert window == pytest.approx(written[..., 8].ravel()[nearest])
     assert window != pytest.approx(written[8, 40, 8])
     angle = ds["earth_incidence_angle"].isel(scan=8, pixel=40).values
@@ -358,3 +471,18 @@ def test_channels_on_a_map(tmp_path):
     scene = load(path, "mhs_l1c_aapp", "1", "2").resample("euro4", radius_of_influence=20_000)
     with pytest.raises(InputError, match=r"map grid 'euro4'.*retrieve first"):
         xrain.from_scene(scene)
+
+
+@pytest.mark.parametrize("names", [("lat", "lon", "scan_time"), ("latitude", "longitude", "time")])
+def test_positions_and_times_that_are_plain_variables(names):
+    swath = fake_swath("GMI", 8, 10).rename(scan="y", pixel="x")
+    units = {"sensor": "gmi", "units": "kelvin"}
+    flat = xr.Dataset(
+        {str(c): (("y", "x"), swath.tb.sel(channel=c).values, units) for c in swath.channel.values}
+    )
+    for name, own in zip(names, ("latitude", "longitude", "time"), strict=True):
+        flat[name] = (swath[own].dims, swath[own].values)
+    out = xrain.from_scene(flat)
+    for own in ("latitude", "longitude", "time"):
+        np.testing.assert_array_equal(out[own], swath[own])
+    assert out.sizes["channel"] == 13

@@ -16,8 +16,8 @@ from satpy.tests.utils import CustomScheduler
 from xrain.conventions import PRECIP_FLAG_FILL, QUALITY_FLAGS
 from xrain.errors import FileFormatError, InputError
 from xrain.io.open import open_l1c
-from xrain.output import rain_path, write_rain
-from xrain.retrieval import retrieve
+from xrain.io.write_rain import rain_path, write_rain
+from xrain.retrieval.dataset import retrieve
 from xrain.testing import fake_swath, tiny_model, write_fake_l1c
 
 READER = "xrain_rain"

@@ -18,6 +18,7 @@ from pyresample import AreaDefinition, SwathDefinition
 from satpy import DataQuery, Scene, available_readers, find_files_and_readers
 from satpy.tests.utils import CustomScheduler
 
+import xrain
 from xrain.errors import FileFormatError, InputError
 from xrain.io import l1c
 from xrain.sensors import get_sensor, list_sensors
@@ -106,6 +107,8 @@ def test_finds_by_sensor_and_time(tmi):
         "1C.GPM.GMI.XCAL2016-C.20140304-S175932-E180430.V07A.RT-H5",
         "1C-R.GPM.GMI.XCAL2016-C.20140304-S175932-E193159.000079.V07A.nc4",
         "1C.F16.SSMIS.XCAL2021-V.20051120-S023527-E041722.010784.V07A.h5",
+        "1C.GPM.GMI.XCAL2016-C.20260617-S055200-E055658.V08A.RT-NC",
+        "1C-R.GPM.GMI.XCAL2016-C.20260617-S055200-E055658.V07A.RT-NC",
     ],
 )
 def test_finds_other_names_of_the_archive(tmp_path, name):
@@ -121,13 +124,13 @@ def test_leaves_other_files_alone(tmp_path, name):
         find_files_and_readers(base_dir=str(tmp_path), reader=READER)
 
 
-def test_channels_equal_the_file(l1c_granule):
-    scene = open_scene(l1c_granule)
+def test_channels_equal_the_file(archive_granule):
+    scene = open_scene(archive_granule)
     sensor = get_sensor(next(iter(scene.sensor_names)))
     names = [c.name for c in sensor.channels]
     assert set(names) <= set(scene.available_dataset_names())
     scene.load(names)
-    with h5py.File(l1c_granule) as file:
+    with h5py.File(archive_granule) as file:
         for swath in sensor.swaths:
             tc = raw(file, f"{swath.name}/Tc")
             for i, channel in enumerate(sensor.swath_channels(swath.name)):
@@ -140,8 +143,8 @@ def test_channels_equal_the_file(l1c_granule):
                 assert array.attrs["polarization"] == channel.polarization
 
 
-def test_side_fields_equal_the_file(l1c_granule):
-    scene = open_scene(l1c_granule)
+def test_side_fields_equal_the_file(archive_granule):
+    scene = open_scene(archive_granule)
     sensor = get_sensor(next(iter(scene.sensor_names)))
     fields = {
         "latitude": "Latitude",
@@ -151,7 +154,7 @@ def test_side_fields_equal_the_file(l1c_granule):
     }
     groups = [s.name for s in sensor.swaths]
     scene.load([query(n, g) for n in (*fields, "sun_glint_angle") for g in groups])
-    with h5py.File(l1c_granule) as file:
+    with h5py.File(archive_granule) as file:
         for group in groups:
             for name, field in fields.items():
                 expected = raw(file, f"{group}/{field}")
@@ -161,13 +164,13 @@ def test_side_fields_equal_the_file(l1c_granule):
             np.testing.assert_array_equal(scene[query("sun_glint_angle", group)].values, glint)
 
 
-def test_scan_time_equals_the_file(l1c_granule):
-    scene = open_scene(l1c_granule)
+def test_scan_time_equals_the_file(archive_granule):
+    scene = open_scene(archive_granule)
     swath = get_sensor(next(iter(scene.sensor_names))).reference_swath
     scene.load([query("time", swath)])
     time = scene[query("time", swath)]
     assert time.dims == ("y",)
-    with h5py.File(l1c_granule) as file:
+    with h5py.File(archive_granule) as file:
         stamp = {k: v[:].astype(int) for k, v in file[f"{swath}/ScanTime"].items()}
     expected = [
         dt.datetime(*(int(stamp[k][i]) for k in ("Year", "Month", "DayOfMonth", "Hour", "Minute")))
@@ -382,6 +385,64 @@ def test_an_older_version_is_left_out(tmp_path):
     scene.load(["89.0QV"])
     with h5py.File(new) as file:
         np.testing.assert_array_equal(scene["89.0QV"].values, raw(file, "S1/Tc")[..., 0])
+
+
+def piece(folder, first, scans, **options):
+    start = np.datetime64("2020-07-01T12:00:00", "ns")
+    start += np.timedelta64(round(first * 1.875e9), "ns")
+    name = f"1C.GPM.GMI.XCAL2016-C.20200701-S120000-E1205{first:02d}.V08A.RT-NC"
+    return write_fake_l1c(folder / name, "GMI", scans=scans, start=start, **options)
+
+
+def test_pieces_of_an_orbit_are_joined_each_scan_once(tmp_path):
+    paths = [piece(tmp_path, first, 40) for first in (0, 30, 60)]
+    scene = open_scene(*paths)
+    scene.load(["89.0V", query("166.0V", "S2"), "all_tb", query("time", "S1")])
+    whole = xrain.open_l1c(paths)
+    assert whole.sizes["scan"] == 100
+    np.testing.assert_array_equal(scene["89.0V"], whole.tb.sel(channel="89.0V"))
+    np.testing.assert_array_equal(scene["time"], whole.time)
+    assert scene["all_tb"].shape == (100, 221, 13)
+    assert scene["166.0V"].shape == (100, 221)
+    assert scene["89.0V"].attrs["area"].shape == (100, 221)
+
+
+def test_a_newer_version_fills_in_its_scans(tmp_path):
+    old, new = (
+        piece(tmp_path, 0, 40, version="V07A"),
+        piece(tmp_path, 10, 10, version="V08A", seed=3),
+    )
+    scene = open_scene(old, new)
+    scene.load(["89.0V"])
+    assert scene["89.0V"].shape[0] == 40
+    values = {row.tobytes() for row in scene["89.0V"].values}
+    assert {row.tobytes() for row in xrain.open_l1c(new).tb.sel(channel="89.0V").values} <= values
+
+
+def test_a_file_of_any_name_is_opened(tmp_path):
+    path = write_fake_l1c(tmp_path / "granule of mine.dat", "MHS", scans=6)
+    scene = open_scene(path)
+    scene.load(["89.0QV"])
+    np.testing.assert_array_equal(scene["89.0QV"], xrain.open_l1c(path).tb[..., 0])
+    assert scene.start_time == dt.datetime(2020, 7, 1, 12)
+    with pytest.raises(ValueError, match="No supported files"):
+        Scene([__file__], reader=READER)
+
+
+def test_the_time_of_a_file_of_any_name_without_a_header(tmp_path):
+    path = write_fake_l1c(tmp_path / "mine.HDF5", "MHS", scans=6)
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["FileHeader"].decode().replace("GranuleDateTime", "Nothing")
+        file.attrs["FileHeader"] = np.bytes_(text.encode())
+    scene = open_scene(path)
+    assert scene.start_time == dt.datetime(2020, 7, 1, 12)
+    assert scene.end_time > scene.start_time
+    del scene
+    path = shutil.copy(path, tmp_path / "untimed.HDF5")
+    with h5py.File(path, "r+") as file:
+        del file["S1/ScanTime"]
+    with pytest.raises(InputError, match=r"tells its time.*xrain\.open_l1c"):
+        open_scene(path)
 
 
 def test_own_geometry_comes_before_the_remapped(data_dir, gmi):

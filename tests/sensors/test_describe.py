@@ -6,7 +6,7 @@ import pytest
 
 from xrain.errors import UnknownChannelError
 from xrain.sensors import get_sensor, list_sensors
-from xrain.sensors.describe import describe_channel, describe_channels
+from xrain.sensors.describe import describe_channel, describe_channels, is_near_known
 
 
 @pytest.mark.parametrize("name", list_sensors())
@@ -47,3 +47,8 @@ def test_a_name_without_polarization_takes_the_nearest_channels():
 def test_a_name_without_frequency_is_told():
     with pytest.raises(UnknownChannelError, match=r"'elevation' says no frequency.*36\.64V"):
         describe_channels(["10.65V", "elevation"], get_sensor("GMI"))
+
+
+@pytest.mark.parametrize(("frequency", "near"), [(91.655, True), (176.3, True), (54.4, False)])
+def test_a_channel_is_known_within_five_hundredths_of_its_frequency(frequency, near):
+    assert is_near_known(frequency, (89.0, 183.31)) is near

@@ -11,10 +11,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
+import xrain
 from xrain import sensors
 from xrain.conventions import match_channels, parse_channel_name
-from xrain.errors import FileFormatError, UnknownChannelError, UnknownSensorError
+from xrain.errors import FileFormatError, InputError, UnknownChannelError, UnknownSensorError
+from xrain.sensors.describe import describe_channel
+from xrain.testing import write_fake_l1c
 
 NAMES = sensors.list_sensors()
 
@@ -41,6 +45,8 @@ def described_channels(tc: h5py.Dataset) -> list[re.Match[str]]:
 
 def test_the_constellation_is_complete():
     expected = {"GMI", "TMI", "AMSR2", "AMSRE", "SSMI", "SSMIS", "ATMS", "MHS", "AMSUB", "SAPHIR"}
+    expected |= {"MWI", "AMSR3", "TMS", "MWS", "MWISG", "ICI", "AWS", "MWRI", "MWRI-RM", "MWHS"}
+    expected |= {"MWTS-III", "COWVR", "TEMPEST", "MADRAS"}
     assert expected <= set(NAMES)
 
 
@@ -130,7 +136,9 @@ def test_table_is_consistent(name):
 
 def table_text(name: str) -> str:
     folder = resources.files("xrain.sensors")
-    return folder.joinpath(f"{name.lower()}.toml").read_text("utf-8")
+    (text,) = (t for f in folder.iterdir() if f.name.endswith(".toml")
+               and f'\nname = "{name}"\n' in (t := f.read_text("utf-8")))  # fmt: skip
+    return text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,13 +156,13 @@ def test_numbers_are_physical(name):
     assert 40 < sensor.scan_angle < 80
     for swath in sensor.swaths:
         assert 1.0 < swath.scan_period < 4.0
-        assert 60 <= swath.pixels <= 500
+        assert 60 <= swath.pixels <= 600
     for channel in sensor.channels:
         assert 6 < channel.frequency < 200
         assert all(0 < x < 12 for x in channel.sideband_offsets)
         assert 50 <= channel.bandwidth <= 6000
         along, across = channel.footprint
-        assert 2 < across <= along < 80
+        assert 2 < across <= along < 90
         assert 0.1 < channel.nedt < 2.5
         if sensor.scan_type == "conical":
             assert 45 < channel.incidence_angle < 60
@@ -184,10 +192,21 @@ def test_names_match_themselves(name):
     assert match_channels(names, names) == list(range(len(names)))
 
 
-def test_platforms_name_one_sensor():
-    """A satellite of the constellation carries one of these instruments only."""
-    all_platforms = [p for n in NAMES for p in sensors.get_sensor(n).platforms]
-    assert len(all_platforms) == len(set(all_platforms))
+def test_instruments_of_one_satellite_are_told_by_their_names():
+    known = [sensors.get_sensor(n) for n in NAMES]
+    for platform in {p for s in known for p in s.platforms}:
+        names = [n for s in known if platform in s.platforms for n in (s.name, *s.shared_names)]
+        assert len(names) == len(set(names))
+        for sensor in (s for s in known if platform in s.platforms):
+            for name in (sensor.name, *sensor.shared_names):
+                assert sensors.find_sensor(name, platform) is sensor
+
+
+def test_the_satellite_tells_instruments_of_one_name_apart():
+    assert sensors.find_sensor("MWI").name == "MWI"
+    assert sensors.find_sensor("mwi", "WSFM1").name == "MWI"
+    for platform in ("METOPSGB1", "Metop-SG-B1", "SGB1"):
+        assert sensors.find_sensor("mwi", platform).name == "MWISG"
 
 
 @pytest.mark.parametrize(
@@ -252,4 +271,87 @@ def test_broken_tables_say_what_is_wrong(folder):
     with pytest.raises(FileFormatError, match=r"gmi\.toml cannot be read"):
         sensors.load_sensors(folder)
     shutil.copy(folder / "tmi.toml", gmi)
-    assert "gmi" not in sensors.load_sensors(folder)
+    with pytest.raises(FileFormatError, match=r"tmi\.toml: a second table of TMI"):
+        sensors.load_sensors(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('scan_type = "conical"', 'scan_type = "round"', "scan_type must be one of"),
+        ('reference_swath = "S1"', 'reference_swath = "S9"', "reference_swath is none"),
+        ("altitude = 407.0", "altitude = 407e3", "altitude must be in km"),
+        ("frequency = 10.65", "frequency = 10.65e9", r"10\.65V: frequency must be in GHz"),
+        ('"10.65H"', '"10.65V"', "two channels have one name"),
+        ('polarization = "V"', 'polarization = "vertical"', "polarization must be one of"),
+        ("nedt = 0.77", "nedt = -0.77", "nedt"),
+        ("[32.1, 19.4]", "[32.1, 0.0]", "footprint must be two widths in km"),
+        ("pixels = 221", "pixels = 0", "pixels and scan_period"),
+    ],
+)
+def test_tables_that_cannot_be_right_are_refused(folder, old, new, told):
+    gmi = folder / "gmi.toml"
+    text = gmi.read_text("utf-8")
+    assert old in text
+    gmi.write_text(text.replace(old, new, 1), "utf-8")
+    with pytest.raises(FileFormatError, match=rf"gmi\.toml.*{told}"):
+        sensors.load_sensors(folder)
+
+
+@pytest.fixture
+def unregister():
+    """Forget after the test what it registered."""
+    before = dict(sensors._registered)
+    yield
+    sensors._registered.clear()
+    sensors._registered.update(before)
+
+
+def second_gmi(folder: Path, name: str = "GMI-2") -> Path:
+    """Write the table of an instrument that the package does not know."""
+    path = folder / "second.toml"
+    text = re.sub(r"aliases = \[.*?\]", "aliases = []", table_text("GMI"), flags=re.DOTALL)
+    path.write_text(text.replace('name = "GMI"', f'name = "{name}"', 1), "utf-8")
+    return path
+
+
+@pytest.mark.usefixtures("unregister")
+def test_a_registered_sensor_is_read_described_and_retrieved(tmp_path):
+    path = second_gmi(tmp_path)
+    (sensor,) = xrain.register_sensor(path)
+    assert xrain.get_sensor("gmi2") is sensor
+    assert "GMI-2" in xrain.list_sensors()
+    granule = write_fake_l1c(tmp_path / "g.HDF5", sensor, scans=8)
+    ds = xr.open_dataset(granule, engine="gpm-l1c")
+    assert ds.attrs["sensor"] == "GMI-2"
+    assert ds.xrain.sensor is sensor
+    assert ds.rain.retrieve("constellation-unet").attrs["sensor"] == "GMI-2"
+    path.write_text(path.read_text("utf-8").replace("nedt = 0.77", "nedt = 0.5", 1), "utf-8")
+    assert xrain.register_sensor(tmp_path) != [sensor]
+    assert xrain.get_sensor("GMI-2").channels[0].nedt == 0.5
+
+
+@pytest.mark.usefixtures("unregister")
+def test_a_registered_sensor_changes_nothing_of_others(tmp_path):
+    before = describe_channel("10.6V")
+    text = second_gmi(tmp_path).read_text("utf-8").replace("frequency = 10.65", "frequency = 10.6")
+    (tmp_path / "second.toml").write_text(text, "utf-8")
+    xrain.register_sensor(tmp_path)
+    assert describe_channel("10.6V") == before
+    with pytest.raises(InputError, match="GMI: GMI is known as gmi already"):
+        xrain.register_sensor(second_gmi(tmp_path, "GMI"))
+    with pytest.raises(InputError, match="AMSR-E: AMSRE is known as amsre"):
+        xrain.register_sensor(second_gmi(tmp_path, "AMSR-E"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileFormatError, match="holds no sensor table"):
+        xrain.register_sensor(tmp_path / "empty")
+    with pytest.raises(FileFormatError, match="neither a sensor table nor a folder"):
+        xrain.register_sensor(tmp_path / "absent.toml")
+
+
+def test_folders_of_the_environment_are_read(tmp_path, monkeypatch):
+    second_gmi(tmp_path)
+    monkeypatch.setenv("XRAIN_SENSORS", str(tmp_path))
+    assert xrain.get_sensor("GMI-2").name == "GMI-2"
+    monkeypatch.delenv("XRAIN_SENSORS")
+    assert sensors.find_sensor("GMI-2") is None

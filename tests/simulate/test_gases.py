@@ -67,13 +67,24 @@ def test_absorption_grows_with_vapour_and_pressure():
     assert (pressure[:, 0].diff() > 0).all()
 
 
+def test_absorption_is_smooth_beyond_the_183_ghz_line():
+    """Falls off the line to 205 GHz, then the continuum of vapour rises with frequency."""
+    gases = GasAbsorption([channel(f) for f in (195.0, 200.0, 201.5, 203.0, 215.0, 229.0)])
+    warm = torch.tensor([900.0]), torch.tensor([285.0]), torch.tensor([8.0])
+    found = gases(*warm)[0]
+    assert (found[:4].diff() < 0).all()
+    assert found[4] < found[5]
+    assert abs(float(found[1] + found[3] - 2 * found[2]) / float(found[2])) < 0.02
+    assert found[5] > GasAbsorption([channel(166.0)])(*warm)[0, 0]
+
+
 @pytest.mark.parametrize("frequency", [1.4, 243.0])
 def test_frequency_outside_the_table_is_refused(frequency):
-    with pytest.raises(UnknownChannelError, match=r"6–200 GHz"):
+    with pytest.raises(UnknownChannelError, match=r"6–235 GHz"):
         GasAbsorption([channel(frequency)])
 
 
 def test_sideband_outside_the_table_is_refused():
-    edge = dataclasses.replace(channel(199.0), sideband_offsets=(2.0,))
-    with pytest.raises(UnknownChannelError, match="199"):
+    edge = dataclasses.replace(channel(234.0), sideband_offsets=(2.0,))
+    with pytest.raises(UnknownChannelError, match="234"):
         pass_band(edge)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from xrain.errors import InputError
-from xrain.io.l1c import open_file, parse_pvl, read_granule, text
+from xrain.io.hdf5 import open_file, text
+from xrain.io.header import parse_pvl
+from xrain.io.l1c import read_granule
 from xrain.sensors import get_sensor
 from xrain.simulate.instrument import cross_track_incidence, ground_distance, slant_angles
 from xrain.simulate.orbit import (

@@ -6,18 +6,18 @@ import torch
 
 from xrain.errors import InputError
 from xrain.sensors import get_sensor, list_sensors
+from xrain.simulate.block_columns import scene_columns
 from xrain.simulate.forward import ForwardModel
 from xrain.simulate.orbit import scan_angles
 from xrain.simulate.patches import _window, patch_at, training_patches
-from xrain.simulate.plain_cells import scene_columns
 from xrain.simulate.rain import RainGrid, stochastic_rain
 from xrain.simulate.scenes import Place, draw_scene
 
 COARSE = 10.0
 
 
-@pytest.mark.parametrize("name", list_sensors())
-def test_every_sensor_has_patches(name):
+@pytest.mark.parametrize("name", ["AMSR2", "AMSUB", "ATMS", "GMI", "MWISG", "SSMIS", "TMS"])
+def test_every_kind_of_sensor_has_patches(name):
     sensor = get_sensor(name)
     (patch,) = training_patches(name, 16, 1, seed=3, spacing=COARSE)
     assert patch.tb.shape == (16, 16, len(sensor.channels))

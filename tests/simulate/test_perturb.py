@@ -15,7 +15,7 @@ def test_draws_differ_and_depend_on_their_seed():
         perturbed(default_parameters(), np.random.default_rng(k)) for k in (1, 1, 2)
     )
     assert first == again
-    assert first.ice.content != other.ice.content
+    assert first.particles.ice_content != other.particles.ice_content
     assert first.land.wet_soil != other.land.wet_soil
     assert first.ocean.wind_v == other.ocean.wind_v
 
@@ -23,7 +23,9 @@ def test_draws_differ_and_depend_on_their_seed():
 def test_spread_of_the_ice_and_bounds():
     rng = np.random.default_rng(3)
     draws = [perturbed(default_parameters(), rng, 2.0) for _ in range(400)]
-    logs = np.log([d.ice.content / default_parameters().ice.content for d in draws])
+    logs = np.log(
+        [d.particles.ice_content / default_parameters().particles.ice_content for d in draws]
+    )
     assert 0.4 < logs.std() < 0.5  # twice 0.25, cut at two deviations
     assert abs(logs).max() <= 1.0 + 1e-9
     assert min(d.ice.polarization_ratio for d in draws) >= 1.0

@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from xrain.errors import FileFormatError, InputError
+from xrain.io.radar_qc import despike
 from xrain.simulate.rain import (
     StormParameters,
     convective_share,
-    despike,
     field_statistics,
     gaussian_field,
     stochastic_rain,
@@ -229,8 +229,8 @@ def test_fields_that_cannot_be_used_are_told(tmp_path):
         open_rain_map(field.where(field.y > 0, -5.0))
     with pytest.raises(InputError, match=r"no spacing: dimension y, x lacks a coordinate"):
         open_rain_map(field.drop_vars(["y", "x"]))
-    with pytest.raises(InputError, match=r"rain_rate is in 'kg m-2 s-1'; convert it"):
-        open_rain_map(field.assign_attrs(units="kg m-2 s-1"))
+    with pytest.raises(InputError, match=r"is in 'mm', which is no rain rate; convert it"):
+        open_rain_map(field.assign_attrs(units="mm"))
     with pytest.raises(InputError, match="NaN everywhere"):
         open_rain_map(field * np.nan)
     with pytest.raises(InputError, match="coordinate x is not evenly spaced"):

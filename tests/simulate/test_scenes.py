@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from xrain.errors import InputError
-from xrain.land import land_fraction
+from xrain.geo.land import land_fraction
 from xrain.simulate.climate import draw_state, saturated_column, season_of
 from xrain.simulate.environment import LAND, OCEAN, SEA_ICE, SNOW
 from xrain.simulate.rain import RainGrid, stochastic_rain

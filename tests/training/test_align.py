@@ -122,8 +122,8 @@ def test_a_run_learns_from_samples_that_were_moved(tmp_path, granules):
     out, cache = tmp_path / "run", tmp_path / "cache"
     pattern = str(granules[0].parent / "?.HDF5")
     command = ["train", "--init", "constellation-unet", "--sensors", "mhs", "--align", pattern]
-    command += ["--preset", "tiny", "--shards", "4", "--steps", "2", "--cache", str(cache)]
-    done = CliRunner().invoke(app, [*command, "--out", str(out)], catch_exceptions=False)
+    command += ["--preset", "tiny", "--samples", "13", "--steps", "2", "--cache", str(cache)]
+    done = CliRunner().invoke(app, [*command, "--output", str(out)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     card = load_card(str(out / "models" / "mhs-unet-1"))
     assert card.training["aligned"] == {"granules": 2, "sensors": ["MHS"]}
@@ -149,4 +149,4 @@ def test_the_command_refuses_an_alignment_of_nothing(tmp_path):
     none = str(tmp_path / "none*.HDF5")
     done = CliRunner().invoke(app, ["train", "-o", str(tmp_path / "run"), "--align", none])
     assert done.exit_code == 2
-    assert "no file is called" in done.output
+    assert "no file matches" in done.output

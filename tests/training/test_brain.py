@@ -15,13 +15,14 @@ from xrain.cli import app
 from xrain.errors import InputError
 from xrain.evaluation.matchups import score_matchups
 from xrain.models.bayes import SURFACES, StageError
+from xrain.models.rain_classes import rain_classes
 from xrain.models.store import load_model
 from xrain.sensors import get_sensor
 from xrain.testing import fake_swath
 from xrain.training.brain import Recipe, compact, draw, fit_errors, make_brain, near_limits
 from xrain.training.covariance import Fit, Target, fit_error, log_likelihood, widened
 from xrain.training.databases import cross_validate, publish_brain, simulation
-from xrain.training.vectors import Vectors, lay_out, rain_classes, table_vectors
+from xrain.training.vectors import Vectors, lay_out, table_vectors
 
 QUICK = Recipe(fit=Fit(steps=6, batch=64))
 
@@ -120,7 +121,7 @@ def test_rows_know_what_they_count_for():
     assert rows.surface.tolist() == [0, 1, 2]
     assert rows.population.tolist() == [[1, 0], [1, 0], [1, 1]]
     np.testing.assert_allclose(rows.vectors[:, -1], [1.0, 2.0, 1.0], rtol=1e-6)
-    assert rain_classes(np.array([0.0, 0.05, 149.0, 400.0], "f4")).tolist() == [0, 1, 31, 31]
+    assert rain_classes(np.array([0.0, 0.05, 149.0, 400.0], "f4")).tolist() == [0, 1, 35, 35]
 
 
 def test_a_table_with_phase_teaches_detection_and_one_of_rain_the_rate():
@@ -180,7 +181,7 @@ def test_a_published_database_retrieves(tmp_path):
     assert card.name == "ssmi-brain"
     assert card.event_frequency == pytest.approx(0.5, abs=0.05)
     assert sum(card.prior) == pytest.approx(1)
-    assert set(card.detector) == {"SSMI"}
+    assert set(card.outliers) == {"SSMI"}
     assert (tmp_path / "registry.json").exists()
     swath = fake_swath("SSMI", 12, 20)
     out = xrain.retrieve(swath, model)
@@ -225,12 +226,33 @@ def test_the_command_line_makes_a_database_of_real_pixels_and_scores_it(tmp_path
 
 
 def test_patches_make_a_database_by_the_command_line(tmp_path):
-    done = run("train", "--brain", "--preset", "tiny", "--sensors", "saphir", "-o", tmp_path)
+    words = ["--sensors", "saphir", "--samples", 5, "--version", 3, "--cache", tmp_path / "cache"]
+    done = run("train", "--brain", "--preset", "tiny", *words, "-o", tmp_path)
     assert done.exit_code == 0, done.output
-    model = load_model(tmp_path / "models" / "saphir-brain-1")
-    assert model.card.training["patches"] == 8
+    assert list((tmp_path / "cache").iterdir())
+    model = load_model(tmp_path / "models" / "saphir-brain-3")
+    assert model.card.training["patches"] == 8  # two full files of four
     assert model.network.config.air_mass
     assert "auc" in model.card.scores["simulated"]["SAPHIR"]["all"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--steps", "5", "--folds", "0", "--init", "gmi-unet"],
+         "--brain takes no --init, --folds, --steps"),
+        (["--data", "rain.nc", "--seed", "2", "--samples", "16", "--sensors", "gmi"],
+         "--brain and --data takes no --sensors, --samples, --seed"),
+        (["--device", "cpu", "--stop-after", "3"], "--brain takes no --device, --stop-after"),
+    ],
+)  # fmt: skip
+def test_options_that_a_database_would_not_heed_are_refused(tmp_path, words, told):
+    table(50).to_netcdf(tmp_path / "rain.nc", engine="h5netcdf")
+    words = [str(tmp_path / w) if w.endswith(".nc") else w for w in words]
+    done = run("train", "--brain", "-o", tmp_path / "run", *words)
+    assert done.exit_code == 2
+    assert told in done.output
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

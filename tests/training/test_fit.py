@@ -10,37 +10,38 @@ import torch
 import xarray as xr
 
 from xrain.errors import InputError
+from xrain.models.rain_classes import classes
 from xrain.models.store import load_model
 from xrain.models.trunk import UNetConfig
-from xrain.retrieval import retrieve
+from xrain.models.unet import describe
+from xrain.retrieval.dataset import retrieve
 from xrain.sensors import get_sensor
 from xrain.testing import fake_swath
-from xrain.training.batches import (
+from xrain.training.batches import DRY_SHARE, draw_batch, simulated_sources
+from xrain.training.degrade import (
     MISFIT,
     NOISE,
+    SMOOTH,
     TOGETHER,
     add_errors,
-    classes,
-    draw_batch,
     keep_channels,
     lose_information,
-    simulated_sources,
 )
 from xrain.training.export import class_frequencies
 from xrain.training.fit import Run
+from xrain.training.learner import pixel_loss
 from xrain.training.samples import Shard, load_samples, make_samples, shard_path
 from xrain.training.settings import settings
-from xrain.training.verify import judged_loss, pixel_loss
+from xrain.training.validation import judged_loss
 
 SENSORS = ("GMI", "MHS")
 CHANNELS = {s: get_sensor(s).channels for s in SENSORS}
-SMALL = UNetConfig(widths=(8, 12, 16), hidden=16, pixel=16, pixel_blocks=1)
+SMALL = UNetConfig(8, (1, 2), hidden=16, pixel=16, pixel_hidden=16, pixel_blocks=1)
 
 
 def small(**changes):
-    return settings(
-        "tiny", SENSORS, config=SMALL, size=16, **{"pixel_steps": 4, "steps": 8} | changes
-    )
+    steps = {"simulated_steps": 4, "pixel_steps": 4, "steps": 8}
+    return settings("tiny", SENSORS, config=SMALL, size=16, **steps | changes)
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +114,28 @@ def test_only_missing_shards_are_made(cache):
 
 
 def test_errors_of_a_square_are_partly_shared_and_smaller_than_those_of_lone_pixels():
-    none = np.zeros((3000, 4, 4, 2), np.float32)
+    none = np.zeros((2000, 12, 12, 2), np.float32)
     square = add_errors(np.random.default_rng(0), none, True, TOGETHER)
-    shared = square.mean((1, 2))
-    assert shared.std() == pytest.approx(TOGETHER * math.hypot(MISFIT, NOISE / 4), rel=0.05)
-    assert (square - shared[:, None, None]).std() < TOGETHER * NOISE
     lone = add_errors(np.random.default_rng(0), none[:, 0, 0], True)
-    assert lone.std() == pytest.approx(math.hypot(MISFIT, NOISE), rel=0.05)
+    whole = math.sqrt(MISFIT**2 + SMOOTH**2 + NOISE**2)
+    assert lone.std() == pytest.approx(whole, rel=0.05)
+    assert square.std() == pytest.approx(TOGETHER * whole, rel=0.1)
+    shared = square.mean((1, 2))
+    assert TOGETHER * MISFIT < shared.std() < TOGETHER * math.hypot(MISFIT, SMOOTH)
+    rest = square - shared[:, None, None]
+    near = np.corrcoef(rest[:, 5, 5].ravel(), rest[:, 5, 6].ravel())[0, 1]
+    far = np.corrcoef(rest[:, 1, 1].ravel(), rest[:, 9, 9].ravel())[0, 1]
+    assert near > 0.7 > 0.1 > far  # errors change over some pixels
 
 
 def test_a_run_learns(run):
     samples = load_samples(run.inputs.cache, *run.settings.training_plans)
     fresh = Run(run.folder.parent / "fresh", dataclasses.replace(run.settings, seed=7))
     batch = draw_batch(simulated_sources(samples), CHANNELS, 4, (3, 0))
+    description = describe(CHANNELS[batch.sensor])
     with torch.no_grad():
-        assert float(run._loss(batch)) < float(fresh._loss(batch))
+        learned, none = (r.learner.square_loss(batch, description, 0.0) for r in (run, fresh))
+    assert float(learned) < float(none)
 
 
 def test_an_interrupted_run_ends_like_a_whole_one(run, cache, tmp_path, monkeypatch):
@@ -155,16 +163,29 @@ def test_the_best_weights_are_kept_and_a_run_ends_when_nothing_gets_better(
     assert run.train()
     assert run.step == 12
     assert run.best == {"step": 8, "held_out": 2.0}
-    assert any(not torch.equal(v, run.mean[k]) for k, v in run.result().state_dict().items())
+    last = {k.removeprefix("network."): v for k, v in run.mean.items()}
+    assert any(not torch.equal(v, last[k]) for k, v in run.result().state_dict().items())
     assert Run(tmp_path, small(steps=40, judge_every=2), cache=cache).best == run.best
 
 
 def test_losses_are_computed_where_their_input_lies():
     # no GPU is needed to see it: tensors without values refuse to meet those of the processor
     rain = torch.zeros(1, 4, 4, device="meta")
-    for config in (SMALL, dataclasses.replace(SMALL, levels=(0.1, 0.5, 0.9))):
-        output = torch.zeros(1, config.outputs, 4, 4, device="meta")
-        assert pixel_loss(output, rain, config).device.type == "meta"
+    output = torch.zeros(1, 4, 4, SMALL.classes, device="meta")
+    for seen in (True, False):
+        assert pixel_loss(output, rain, SMALL.edges, observed=seen).device.type == "meta"
+
+
+def test_what_a_reference_cannot_see_is_one_class():
+    logits = torch.log_softmax(torch.randn(5, SMALL.classes), 1)
+    rain = torch.tensor([0.0, 0.07, 0.2, 3.0, torch.nan])
+    simulated = pixel_loss(logits, rain, SMALL.edges, observed=False)
+    assert simulated.tolist() == pytest.approx(
+        [-float(logits[k, c]) for k, c in enumerate((0, 2, 7, 18))] + [0.0]
+    )
+    observed = pixel_loss(logits, rain, SMALL.edges, observed=True)
+    none = -logits[:, :4].exp().sum(1).log()
+    assert observed.tolist() == pytest.approx(torch.cat([none[:2], simulated[2:]]).tolist())
 
 
 def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
@@ -189,7 +210,7 @@ def test_real_pixels_can_be_mixed_in(run, cache, tmp_path):
     plain = Run(tmp_path / "plain", small(steps=2), cache=cache)
     plain.start_from(run.result().state_dict())
     assert plain.train()
-    assert mixed.best["step"] == 6
+    assert mixed.best["step"] == 10
     after = mixed.network.state_dict()
     assert any(not torch.equal(v, after[k]) for k, v in plain.network.state_dict().items())
 
@@ -200,7 +221,7 @@ def test_a_store_is_mixed_in_and_judges(run, cache, store, tmp_path):
     assert mixed.train()
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = {f["step"]: f["held_out"] for f in log if "held_out" in f}
-    assert [*losses] == [0, 8, 12]
+    assert [*losses] == [0, 12, 16]
     assert judged_loss(mixed.result(), mixed.inputs.held_out()) == pytest.approx(
         min(losses.values())
     )
@@ -213,22 +234,38 @@ def test_a_store_is_mixed_in_and_judges(run, cache, store, tmp_path):
     assert "DPR" in card.limits[0]
 
 
-def test_the_branch_for_single_pixels_learns_first_and_then_stays(cache, tmp_path, monkeypatch):
+def test_single_pixels_are_learned_first_and_then_stay(cache, tmp_path, monkeypatch):
     monkeypatch.setattr("xrain.training.fit.SAVE_EVERY", 4)
     run = Run(tmp_path, small(), cache=cache)
-    start = {k: v.clone() for k, v in run.network.state_dict().items()}
+    start = {k: v.clone() for k, v in run.learner.state_dict().items()}
     assert not run.train(stop_after=0.0)
     assert run.step == 4
     middle = {k: v.clone() for k, v in run.mean.items()}
     for key, value in middle.items():
-        assert torch.equal(value, start[key]) != key.startswith(("own_", "trunk.pixel")), key
+        told = key.endswith(("trunk.head.weight", "trunk.head.bias"))
+        assert torch.equal(value, start[key]) != key.startswith("simulated.") or told, key
     assert run.train()
-    for key, value in run.network.state_dict().items():
-        assert torch.equal(value, middle[key]) == key.startswith(("own_", "trunk.pixel")), key
+    for key, value in run.learner.state_dict().items():
+        if key.startswith(("simulated.", "network.pixel.")):  # the network takes the simulation's
+            own = key.replace("network.pixel.", "simulated.")
+            assert torch.equal(value, middle[own]), key
+        elif key.startswith("network.neighbours."):
+            assert not torch.equal(value, middle[key]), key
+
+
+def test_the_judgement_of_real_pixels_is_kept_beside_that_of_simulated_ones(run, cache, tmp_path):
+    start = {k: v + 0.01 for k, v in run.result().state_dict().items()}
+    again = Run(tmp_path, small(seed=5), cache=cache)
+    again.start_from(start)
+    assert again.train()
+    for key, value in again.result().state_dict().items():
+        assert torch.equal(value, start[key]) == key.startswith("pixel."), key
+    own, simulated = again.learner.network.pixel.bias, again.learner.simulated.bias
+    assert not torch.allclose(own, simulated)
 
 
 def test_unknown_preset_and_sensor():
-    with pytest.raises(InputError, match="tiny, cpu, finetune, archive, drain, gpu"):
+    with pytest.raises(InputError, match="tiny, cpu, finetune, archive, gpu"):
         settings("huge", SENSORS)
     with pytest.raises(Exception, match="SSMIS"):
         settings("tiny", ("nonesuch",))
@@ -236,7 +273,7 @@ def test_unknown_preset_and_sensor():
 
 def test_published_models_load_and_retrieve(run):
     cards = run.publish()
-    assert [c.name for c in cards] == ["constellation-unet", "gmi-unet", "mhs-unet"]
+    assert [c.name for c in cards] == ["constellation-unet", "gmi-unet", "mhs-unet", "gmi-drain"]
     models = run.folder / "models"
     assert len(list(models.rglob("*.safetensors"))) == 1
     card = cards[1]
@@ -254,20 +291,16 @@ def test_published_models_load_and_retrieve(run):
         torch.testing.assert_close(network.state_dict()[key], value, atol=2e-3, rtol=2e-3)
 
 
-def test_a_drain_gives_quantiles_of_four_channels(cache, tmp_path):
-    config = UNetConfig((8, 12), hidden=16, pixel=16, pixel_blocks=1, levels=(0.1, 0.5, 0.9))
-    plan = {"size": 16, "shards": 1, "held_out": 1, "per_shard": 4}
-    run = Run(
-        tmp_path,
-        settings("drain", SENSORS, config=config, pixel_steps=4, steps=8, **plan),
-        cache=cache,
-    )
-    assert run.train()
-    (card,) = run.publish()
-    assert (card.name, card.sensor) == ("gmi-drain", "GMI")
+def test_drain_is_the_network_with_four_channels(run):
+    run.publish()
+    models = run.folder / "models"
+    card = load_model(str(models / "gmi-drain-1")).card
     assert card.channels == ("36.64V", "36.64H", "89.0V", "89.0H")
-    rain = retrieve(fake_swath("gmi", 20, 15), str(tmp_path / "models" / "gmi-drain-1"))
-    assert rain.surface_precip.notnull().all()
+    swath = fake_swath("gmi", 20, 15)
+    rain = retrieve(swath, str(models / "gmi-drain-1"))
+    few = swath.sel(channel=list(card.channels))
+    same = retrieve(few, str(models / "constellation-unet-1"))
+    np.testing.assert_allclose(rain.surface_precip, same.surface_precip, atol=1e-5)
     assert (rain.surface_precip_quantile.diff("quantile") >= 0).all()
 
 
@@ -300,6 +333,48 @@ def test_rainy_patches_are_drawn_more_often_and_weigh_less():
         drawn += float(rainy.mean())
     assert drawn / 300 > 0.4  # one patch in ten rains
     assert wet / total == pytest.approx(0.1, abs=0.02)
+
+
+def test_squares_are_cut_into_lines_whose_weights_keep_their_sum(monkeypatch):
+    rng = np.random.default_rng(2)
+    rain = rng.gamma(0.3, 2.0, (4, 32, 32)).astype("f4")
+    tb = np.full((4, 32, 32, 5), 250.0, np.float16)
+    sources = simulated_sources({"MHS": Shard(tb, rain, rain.astype("f2"), rain.astype("f2"))})
+    monkeypatch.setattr("xrain.training.batches.LINES", 1.0)
+    shapes, total = set(), []
+    for step in range(40):
+        batch = draw_batch(sources, CHANNELS, 2, (6, step))
+        rows, columns = batch.rain.shape[1:]
+        assert batch.planes.shape[2:] == (rows, columns)
+        shapes.add((rows, columns))
+        total.append(float(batch.weight.sum()))
+    assert shapes == {(32, 1), (1, 32)}
+    assert np.mean(total) == pytest.approx(1, abs=0.15)
+
+
+def test_most_dry_pixels_are_passed_over_and_the_others_weigh_more():
+    dry = np.zeros((4, 64, 64), np.float32)
+    tb = np.full((4, 64, 64, 5), 250.0, np.float16)
+    sources = simulated_sources({"MHS": Shard(tb, dry, dry.astype("f2"), dry.astype("f2"))})
+    batches = [draw_batch(sources, CHANNELS, 1, (1, step)) for step in range(30)]
+    counted = np.mean([float((b.weight > 0).float().mean()) for b in batches])
+    assert 0.8 * DRY_SHARE < counted <= DRY_SHARE * 1.02
+    assert np.mean([float(b.weight.sum()) for b in batches]) == pytest.approx(1, abs=0.1)
+
+
+def test_a_group_of_channels_ends_along_or_across_the_track():
+    rng = np.random.default_rng(3)
+    channels = get_sensor("GMI").channels
+    tb = np.full((400, 32, 32, 13), 250.0, np.float32)
+    angle, land = np.zeros((2, 400, 32, 32), np.float32)
+    lose_information(rng, tb, angle, land, channels)
+    count = np.isfinite(tb).sum(-1)
+    ends = [  # an edge between two numbers of channels, neither nought, right across the square
+        [bool(((np.diff(c, axis=a) != 0).all(1 - a) & (c.min() > 0)).sum() == 1) for c in count]
+        for a in (0, 1)
+    ]
+    assert np.mean(ends[0]) > 0.03
+    assert np.mean(ends[1]) > 0.03
 
 
 def test_channels_go_singly_or_in_bands():

@@ -1,0 +1,1 @@
+"""Scores of the models on real pixels that they have never seen, for their cards."""
