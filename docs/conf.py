@@ -23,13 +23,15 @@ release = version = installed_version("xrain")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "myst_parser",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "xrain_math",
+    "xrain_meta",
     "xrain_pages",
+    "xrain_quality",
 ]
 
 # Links into other projects' pages need their inventories, hence a network: only on demand.
@@ -76,6 +78,7 @@ sphinx_gallery_conf = {
     "nested_sections": False,
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = f"xrain {version}"
 templates_path = ["_templates"]
@@ -90,13 +93,27 @@ html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["search-button"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 8,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-html_sidebars = {page: [] for page in ("index", "install", "limits", "changelog", "gallery/*")}
+html_sidebars = {
+    page: []
+    for page in (
+        "index",
+        "install",
+        "quality",
+        "limits",
+        "faq",
+        "coming_from",
+        "citing",
+        "contributing",
+        "changelog",
+        "gallery/*",
+    )
+}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -7,6 +7,8 @@ granule is simulated, so that this page needs no download and the true rain is
 known; a granule from the archive is opened in just the same way.
 """
 
+# sphinx_gallery_thumbnail_number = 5
+
 # %%
 # A granule
 # ---------
@@ -18,7 +20,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from xrain.simulate.granule import simulate_granule, truth_path
+from xrain.io.truth import truth_path
+from xrain.simulate.granule import simulate_granule
 
 folder = Path(tempfile.mkdtemp())
 path = simulate_granule(
@@ -69,8 +72,6 @@ figure = plot_rain(rain, panels=True)
 # -------------
 # Here the truth is known: the rain that was put in, averaged over the
 # footprint of the 37 GHz channel.
-
-# sphinx_gallery_thumbnail_number = 3
 truth = xr.open_dataset(truth_path(path))
 figure = plot_side_by_side({"true": truth, "retrieved": rain.compute()})
 

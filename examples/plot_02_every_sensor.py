@@ -7,38 +7,31 @@ scan. One network serves them all. What a radiometer can say about rain depends
 on what it can see of it.
 """
 
+# sphinx_gallery_thumbnail_number = 1
+
 # %%
 # One storm
 # ---------
-# A field of rain on a grid of about 4 km. Any rain rate on a grid would do: a
-# radar composite, for instance.
+# A radar field ships with the package: storms of 10 June 2019 as the composite
+# MRMS of the United States saw them, averaged to some 4 km. Here it is moved
+# from the south-east of the United States to the sea south of Bermuda, where
+# rain shows in all channels. Any rain rate on a grid would do.
 
-import dataclasses
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 import xrain
+from xrain.demo import demo_radar
+from xrain.io.truth import truth_path
 from xrain.plotting import plot_rain, plot_side_by_side
-from xrain.simulate.granule import simulate_granule, truth_path
-from xrain.simulate.rain import StormParameters, stochastic_rain
 
-drawn = StormParameters.draw(np.random.default_rng(1), warmth=0.5)
-drawn = dataclasses.replace(drawn, wet_fraction=0.22, outer_scale=500.0)
-grid = stochastic_rain((240, 260), (4.0, 4.0), seed=1, parameters=drawn)
-storm = xr.DataArray(
-    grid.rate,
-    {
-        "latitude": 6 + 0.036 * np.arange(240),
-        "longitude": 129 + 0.038 * np.arange(260),
-    },
-    ("latitude", "longitude"),
-    "rain_rate",
-    {"units": "mm h-1"},
+storm = xr.open_dataset(demo_radar(), engine="h5netcdf").rain_rate[0].load()
+storm = storm.assign_coords(
+    latitude=storm.latitude - 8, longitude=storm.longitude + 24
 )
-extent = (129.0, 138.9, 6.0, 14.6)
+extent = (-66.5, -53.5, 19.5, 29.5)
 figure = plot_rain(
     storm.to_dataset(), variable="rain_rate", extent=extent, title="The storm"
 )
@@ -46,11 +39,11 @@ figure = plot_rain(
 # %%
 # Ten granules
 # ------------
-
-# sphinx_gallery_thumbnail_number = 2
 folder = Path(tempfile.mkdtemp())
 granules = {
-    name: simulate_granule(name, folder / f"{name}.HDF5", rain=storm, seed=3)
+    name: xrain.simulate_granule(
+        name, folder / f"{name}.HDF5", rain=storm, seed=3
+    )
     for name in xrain.list_sensors()
 }
 
@@ -67,8 +60,9 @@ figure = plot_side_by_side(
 )
 
 # %%
-# AMSR2 has the largest antenna and sees most detail. The sounders – AMSU-B,
-# MHS, ATMS, SAPHIR – see mostly ice: no signal, no rain. SSM/I has wide
+# AMSR2 has the largest antenna and resolves most detail. The sounders –
+# AMSU-B, MHS, ATMS, SAPHIR – respond mostly to the ice above the rain: they
+# show the convective cells, but not warm rain without ice. SSM/I has wide
 # footprints and no channel above 85 GHz.
 #
 # How sure is each of them?

@@ -6,6 +6,8 @@ Instruments age. Here GMI loses one channel after another; the retrieval goes
 on, says what it lacks, and knows less.
 """
 
+# sphinx_gallery_thumbnail_number = 3
+
 # %%
 # A granule over the open sea
 # ---------------------------
@@ -16,8 +18,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import xarray as xr
 
+from xrain.io.truth import truth_path
 from xrain.plotting import plot_rain, plot_side_by_side
-from xrain.simulate.granule import simulate_granule, truth_path
+from xrain.simulate.granule import simulate_granule
 
 folder = Path(tempfile.mkdtemp())
 path = simulate_granule(

@@ -66,7 +66,7 @@ local = scn.resample(area, radius_of_influence=15_000)
 import matplotlib.pyplot as plt
 from satpy.enhancements.enhancer import get_enhanced_image
 
-from xrain.land import land_fraction
+from xrain.geo.land import land_fraction
 
 lons, lats = area.get_lonlats()
 land = land_fraction(lats, lons)

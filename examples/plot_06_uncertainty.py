@@ -19,8 +19,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
+from xrain.io.truth import truth_path
 from xrain.plotting import plot_rain, plot_side_by_side
-from xrain.simulate.granule import simulate_granule, truth_path
+from xrain.simulate.granule import simulate_granule
 
 folder = Path(tempfile.mkdtemp())
 path = simulate_granule(
@@ -97,7 +98,7 @@ figure.legend(loc="outside upper center", ncols=4)
 
 seen = truth.observed_fraction > 0.9
 given = rain.probability_of_precip.where(seen).values.ravel()
-rains = (truth.surface_precip > 0.1).values.ravel()[np.isfinite(given)]
+rains = (truth.surface_precip >= 0.1).values.ravel()[np.isfinite(given)]
 given = given[np.isfinite(given)]
 classes = np.minimum((given * 10).astype(int), 9)
 count = np.bincount(classes, minlength=10)

@@ -2,7 +2,8 @@
 Many sensors on one grid
 ========================
 
-No radiometer sees a place more than twice a day; the constellation does.
+Outside the polar regions a single radiometer sees a place about twice a day;
+the constellation sees it more often.
 Here five of them pass over one travelling storm, and their rain is merged on
 one grid.
 """
@@ -10,41 +11,30 @@ one grid.
 # %%
 # A storm that moves
 # ------------------
-# The field moves east by half a degree an hour, and satellites come by when
-# they come by.
+# A radar field that ships with the package, storms of 10 June 2019 as the
+# composite MRMS of the United States saw them. Here it lies over the sea and
+# moves east by half a degree an hour, and satellites come by when they come
+# by.
 
-import dataclasses
 import tempfile
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 import xrain
+from xrain.demo import demo_radar
 from xrain.plotting import animate, plot_rain, plot_side_by_side
-from xrain.simulate.granule import simulate_granule
-from xrain.simulate.rain import StormParameters, stochastic_rain
 
-drawn = StormParameters.draw(np.random.default_rng(4), warmth=0.6)
-drawn = dataclasses.replace(drawn, wet_fraction=0.25, outer_scale=600.0)
-field = stochastic_rain((220, 240), (4.0, 4.0), seed=4, parameters=drawn).rate
-y, x = np.meshgrid(
-    np.linspace(-1, 1, 220), np.linspace(-1, 1, 240), indexing="ij"
-)
-field = field * np.exp(-((x**2 + y**2) ** 2) / 0.35)  # it ends somewhere
+observed = xr.open_dataset(demo_radar(), engine="h5netcdf").rain_rate[0].load()
 
 
 def storm_after(hours):
     """Rain rate in mm/h some hours after midnight."""
-    return xr.DataArray(
-        field,
-        {
-            "latitude": 10 + 0.036 * np.arange(220),
-            "longitude": 128 + 0.5 * hours + 0.038 * np.arange(240),
-        },
-        ("latitude", "longitude"),
-        "rain_rate",
-        {"units": "mm h-1"},
+    return observed.assign_coords(
+        latitude=observed.latitude - 8,
+        longitude=observed.longitude + 22 + 0.5 * hours,
     )
 
 
@@ -54,7 +44,7 @@ folder = Path(tempfile.mkdtemp())
 granules = []
 for number, (sensor, hours) in enumerate(passes.items()):
     granules.append(
-        simulate_granule(
+        xrain.simulate_granule(
             sensor,
             folder / f"{number}_{sensor}.HDF5",
             rain=storm_after(hours),
@@ -75,7 +65,7 @@ for path in granules:
     start = str(retrieved.time.values[0])[11:16]
     rain[f"{retrieved.attrs['sensor']}, {start} UTC"] = retrieved
 
-extent = (126.0, 144.0, 8.0, 20.0)
+extent = (-70.0, -49.0, 19.0, 30.0)
 figure = plot_side_by_side(rain, extent=extent, borders=False)
 
 # %%
@@ -123,9 +113,24 @@ parts = xr.open_dataset(
         files, folder / "hours.nc", resolution=0.25, freq="3h", extent=extent
     )
 )
+
+
+class Film:
+    """A film that a notebook, and this page, shows."""
+
+    def __init__(self, path):
+        self.data = b64encode(path.read_bytes()).decode()
+
+    def _repr_html_(self):
+        source = f"data:image/gif;base64,{self.data}"
+        return f'<img class="xrain-picture" alt="Storm" src="{source}">'
+
+
 film = animate(parts, folder / "storm.gif", extent=extent, fps=1)
-frames, size = parts.sizes["time"], film.stat().st_size // 1000
-print(f"{film.name}: {frames} frames, {size} kB")
+Film(film)
+
+# %%
+# Its frames side by side:
 
 figure = plot_side_by_side(
     {str(t.values)[11:16]: parts.sel(time=t) for t in parts.time},

@@ -21,7 +21,8 @@ from pathlib import Path
 import xarray as xr
 
 import xrain
-from xrain.simulate.granule import simulate_granule, truth_path
+from xrain.io.truth import truth_path
+from xrain.simulate.granule import simulate_granule
 
 folder = Path(tempfile.mkdtemp())
 path = simulate_granule(

@@ -12,6 +12,8 @@
     Scores of a stored comparison, from the file that ``tools/keep_comparison.py`` writes.
 ``rehearsal-table``
     What a rehearsal of the training on an archive gained, from the report of ``tools/rehearse.py``.
+``phase-tables``
+    Skill in telling rain from snow, from the file that ``tools/measure_phase.py`` writes.
 ``cli-reference``
     Every command with its arguments and options, from the command line's own definitions.
 """
@@ -22,13 +24,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from xrain.sensors import Channel, Sensor, get_sensor, list_sensors
+
+if TYPE_CHECKING:
+    from xrain.models.card import ModelCard
 
 
 class Written(SphinxDirective):
@@ -89,10 +94,13 @@ class SensorChannels(Written):
         title = f"{sensor.name} – {sensor.long_name}"
         yield from ("", f".. _sensor-{sensor.name.lower()}:", "", title, "-" * len(title), "")
         yield f"{sensor.scan_type.capitalize()} scan from {sensor.altitude:g} km."
+        if sensor.assumed:
+            yield from ("", f"No source tells: {', '.join(sensor.assumed).replace('_', ' ')}.")
         head = ("Channel", "Centre GHz", "± GHz", "Pol.", "Band MHz", "Footprint km", "NEDT K",
                 "Angle °", "Group")  # fmt: skip
         yield from list_table(head, map(self._row, sensor.channels), "18 10 12 8 10 14 8 8 8")
         yield from self._degraded(sensor)
+        yield from self._measured(sensor)
         yield from ("", ".. rubric:: Sources of the numbers", "")
         for source in sensor.sources:
             yield f"* {source}"
@@ -102,17 +110,48 @@ class SensorChannels(Written):
     def _row(channel: Channel) -> tuple[str, ...]:
         offsets = ", ".join(f"{x:g}" for x in channel.sideband_offsets) or "–"
         along, across = channel.footprint
+
+        def star(quantity: str) -> str:
+            return " (assumed)" if quantity in channel.assumed else ""
+
         return (
             literal(channel.name),
             f"{channel.frequency:g}",
             offsets,
-            channel.polarization,
-            f"{channel.bandwidth:g}",
-            f"{along:g} × {across:g}",
-            f"{channel.nedt:g}",
-            f"{channel.incidence_angle:g}",
+            channel.polarization + star("polarization"),
+            f"{channel.bandwidth:g}" + star("bandwidth"),
+            f"{along:g} × {across:g}" + star("footprint"),
+            f"{channel.nedt:g}" + star("nedt"),
+            f"{channel.incidence_angle:g}" + star("incidence_angle"),
             channel.swath,
         )
+
+    SHOWN = (
+        ("Mean, model / reference", "rain_ratio"),
+        ("Correlation", "correlation"),
+        ("HSS of the flag", "hss_flag"),
+        ("Brier score", "brier"),
+        ("AUC", "auc"),
+    )
+
+    @classmethod
+    def _measured(cls, sensor: Sensor) -> Iterator[str]:
+        """Scores of real pixels that the card of its network tells, each pixel by itself."""
+        from xrain.models.store import list_models, load_card
+
+        name = f"{sensor.name.lower()}-unet"
+        found = load_card(name).scores.get("kept_apart", {}) if name in list_models() else {}
+        rows = []
+        for kind in found.values():
+            facts = kind["facts"]
+            for estimate in (e for e in ("table", "swath", "boosting") if e in kind):
+                scores = kind[estimate]["all"]
+                row = (f"{scores[s]:.3f}" if s in scores else "–" for _, s in cls.SHOWN)
+                rows.append((f"{literal(facts['data'])}, {facts['seen_as']}", estimate, *row))
+        if rows:
+            yield from ("", f".. rubric:: Real pixels that {name} never saw", "")
+            head = ("Data", "Estimate", *(title for title, _ in cls.SHOWN))
+            yield from list_table(head, rows, "34 12 12 12 12 10 8")
 
     @staticmethod
     def _degraded(sensor: Sensor) -> Iterator[str]:
@@ -151,10 +190,29 @@ class ModelsOverview(Written):
         from xrain.models.store import list_models, load_card
 
         cards = [load_card(name) for name in list_models()]
-        rows = [(literal(c.name), str(c.version), c.sensor or "any", c.summary) for c in cards]
+        rows = [self._row(card) for card in cards]
         if not rows:
             return ["*None in this version.*"]
-        return list_table(("Model", "Version", "Sensor", "What it is"), rows, "22 8 12 58")
+        head = ("Model", "Sensor", "Judged on", "Total / true", "Correlation", "HSS", "POD ≥ 10")
+        return list_table(head, rows, "24 12 20 11 11 11 11")
+
+    @classmethod
+    def _row(cls, card: ModelCard) -> tuple[str, ...]:
+        data, scores = cls._judged(card)
+        values = (scores.get(k) for k in ("rain_ratio", "correlation", "hss_flag", "pod_10"))
+        told = ("–" if value is None else f"{value:.2f}" for value in values)
+        return (literal(f"{card.name}@{card.version}"), card.sensor or "any", data, *told)
+
+    @staticmethod
+    def _judged(card: ModelCard) -> tuple[str, dict[str, Any]]:
+        """Name the best real data that a card has scores of, and the scores on all surfaces."""
+        for data in ("transects", "translated"):
+            group = card.scores.get("kept_apart", {}).get(data, {})
+            for estimate in ("table", "swath"):
+                if scores := group.get(estimate, {}).get("all"):
+                    words = "with neighbours" if estimate == "swath" else "each pixel alone"
+                    return f"{data}, {words}", scores
+        return "no real pixels", {}
 
 
 class ScoresOverview(Written):
@@ -246,7 +304,7 @@ class RehearsalTable(Written):
         "teacher": "learned from GMI's retrieval",
         "aligned": "learned from aligned simulations, no radar anywhere",
         "both": "learned from GMI's retrieval and aligned simulations",
-        "ceiling": "ceiling: learned from the truth of every swath",
+        "ceiling": "reference run: trained on the truth of every swath",
     }
 
     def lines(self) -> Iterable[str]:
@@ -270,6 +328,89 @@ class RehearsalTable(Written):
             *(f"{scores[k]:.3f}" for k in ("correlation", "rmse", "unexplained")),
             *("" if x is None else f"{x:.0%}".replace("-", "−") for x in shares),
         )
+
+
+class PhaseTables(Written):
+    """Skill of the network that tells rain from snow, beside that of boosting."""
+
+    required_arguments = 1
+    SCORES: ClassVar = {
+        "right": "three classes right",
+        "snow_hss": "snow against all else, HSS",
+        "given": "rain or snow right, where there is one",
+        "snow_found": "snow that is the likeliest class",
+    }
+    TABLES: ClassVar = {
+        "gmi_dpr_phase": "the DPR, at whose word it is taken",
+        "gmi_cpr_phase": "CloudSat",
+        "gmi_era5_phase": "ERA5, not learned from",
+    }
+
+    def lines(self) -> Iterator[str]:
+        page = Path(self.env.doc2path(self.env.docname)).parent
+        found = json.loads((page / self.arguments[0]).read_text("utf-8"))
+        for table, words in self.TABLES.items():
+            yield from self._table(found["phases"][table], words)
+        yield from self._snow(found["snow"])
+        yield from self._sensors(found["sensors"])
+
+    def _table(self, part: dict[str, Any], words: str) -> Iterator[str]:
+        yield from ("", f".. rubric:: Matched with {words}", "")
+        kinds = [(air, who) for air in ("alone", "with air") for who in ("network", "boosting")]
+        head = ("", *(f"{who}, {self._named(air)}" for air, who in kinds))
+        rows = [
+            (text, *(self._score(part[air][who][name]) for air, who in kinds))
+            for name, text in self.SCORES.items()
+        ]
+        yield from list_table(head, rows, "28 18 18 18 18")
+        rule = part["rule"]
+        yield (
+            f"Snow below {rule['below']:g} K at 2 m, the best such rule here, is right in "
+            f"{rule['right']:.3f} where there is precipitation."
+        )
+
+    def _snow(self, part: dict[str, Any]) -> Iterator[str]:
+        yield from (
+            "",
+            ".. rubric:: Snowfall of CloudSat: rates, and how much is detected",
+            "",
+        )
+        head = ("", "alone", "with ancillary fields")
+        airs = ("alone", "with air")
+        rows = [
+            ("correlation of logarithms, network", *(self._score(part[a]["network"]["log_r"])
+                                                     for a in airs)),
+            ("the same, boosting", *(self._score(part[a]["boosting"]["log_r"]) for a in airs)),
+            ("total of the rates over CloudSat's", *(f"{part[a]['total']:.2f}" for a in airs)),
+        ]  # fmt: skip
+        for level in part["alone"]["flagged"]:
+            cells = (part[a]["flagged"][level] for a in airs)
+            text = f"detected at {level} (dry pixels below 274 K)"
+            rows.append((text, *(f"{hit:.0%} ({false:.0%})" for hit, false in cells)))
+        yield from list_table(head, rows, "46 27 27")
+
+    def _sensors(self, part: dict[str, Any]) -> Iterator[str]:
+        yield from ("", ".. rubric:: GMI's channels nearest to those of others, DPR", "")
+        head = ("Channels of", "number", "three classes right", "boosting", "snow, HSS", "boosting",
+                "rain or snow right", "boosting", "with ancillary fields")  # fmt: skip
+        rows = []
+        for sensor, one in part.items():
+            pairs = [
+                f"{one[who][name][0]:.3f}"
+                for name in ("right", "snow_hss", "given") for who in ("alone", "boosting")
+            ]  # fmt: skip
+            air = one["with air"]["given"][0]
+            rows.append((sensor, str(one["channels"]), *pairs, f"{air:.3f}"))
+        yield from list_table(head, rows, "14 8 12 12 10 10 12 10 12")
+
+    @staticmethod
+    def _named(air: str) -> str:
+        return "alone" if air == "alone" else "with ancillary fields"
+
+    @staticmethod
+    def _score(values: Sequence[float]) -> str:
+        value, low, high = values
+        return f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
 class CommandLine(Written):
@@ -339,5 +480,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("strata-overview", StrataOverview)
     app.add_directive("comparison-tables", ComparisonTables)
     app.add_directive("rehearsal-table", RehearsalTable)
+    app.add_directive("phase-tables", PhaseTables)
     app.add_directive("cli-reference", CommandLine)
     return {"version": "1", "parallel_read_safe": True}
