@@ -1,8 +1,11 @@
-# make demo   set up .venv and retrieve rain from an embedded granule
-# make test   set up .venv and run the whole test suite
-# make lint   ruff, mypy and the import layers
-# make docs   build the documentation into docs/_build/html
-# make bench  measure speed and memory, as ratios
+# make demo       set up .venv and retrieve rain from an embedded granule
+# make test       set up .venv and run the whole test suite
+# make test-fast  the same without the tests marked slow
+# make coverage   the whole test suite with a report of what it covers
+# make lint       ruff, mypy and the import layers
+# make docs       build the documentation into docs/_build/html
+# make bench      measure speed and memory, as ratios
+# make fuzz       try MUTANTS=5000 damaged granules; fails where one ends as none may
 #
 # Each sets up what it needs on a machine with Python 3.11 or newer; a second run reuses it.
 
@@ -11,19 +14,30 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 # Where PyTorch's CPU build comes from if pip's own configuration offers none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Processes that share the tests; each has one thread.
+WORKERS ?= auto
 PYTEST_ARGS ?=
+MUTANTS ?= 5000
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
+# Tests of one file stay together, for the sake of the fixtures that they share.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test lint docs bench constraints clean
+.PHONY: demo test test-fast coverage lint docs bench fuzz constraints clean
 
 demo: .venv/.ready-demo
 	@$(BIN)/xrain demo --output demo
 
 test: .venv/.ready-all
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-fast: .venv/.ready-all
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+coverage: .venv/.ready-all
+	$(PYTEST) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 lint: .venv/.ready-all
 	$(BIN)/ruff check .
@@ -36,6 +50,9 @@ docs: .venv/.ready-all
 
 bench: .venv/.ready-all
 	$(BIN)/python tools/bench.py
+
+fuzz: .venv/.ready-all
+	OMP_NUM_THREADS=1 XRAIN_OFFLINE=1 $(BIN)/python -m tools.fuzz --mutants $(MUTANTS)
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "xrain needs Python 3.11 or newer; set PYTHON=/path/to/python" >&2; exit 1; }
