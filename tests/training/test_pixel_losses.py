@@ -101,4 +101,7 @@ def test_heavy_rain_is_tilted_until_the_mean_is_right():
 
 def test_dry_is_below_the_event():
     dry = torch.log(torch.tensor([[0.5, 0.49, 0.005, 0.004, 0.001]]))
-    assert float(dry_loss(dry, 2)) == pytest.approx(-np.log(0.99), abs=1e-5)
+    assert float(dry_loss(dry, 2, torch.ones(1))) == pytest.approx(-np.log(0.99), abs=1e-5)
+    assert float(dry_loss(dry.repeat(2, 1), 2, torch.tensor([1.0, 0.0]))) == pytest.approx(
+        -0.5 * np.log(0.99), abs=1e-5
+    )

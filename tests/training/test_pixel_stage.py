@@ -14,7 +14,7 @@ from xrain.models.unet import describe
 from xrain.sensors import get_sensor
 from xrain.training.batches import pixel_planes
 from xrain.training.observed import Shown, degrade, draw_natural, read_observed
-from xrain.training.pixel_batches import Sizes
+from xrain.training.pixel_batches import LOST, Sizes, trust
 from xrain.training.pixel_stage import PixelSettings, PixelStage, natural_frequencies
 
 CONFIG = UNetConfig(pixel=24, pixel_blocks=1, pixel_hidden=16)
@@ -73,21 +73,32 @@ def test_channels_angles_and_land_are_lost_now_and_then():
     rng = np.random.default_rng(0)
     channels = get_sensor("GMI").channels
     shown = Shown(np.full((1600, 13), 250.0, "f4"), np.full(1600, 52.8, "f4"), np.zeros(1600, "f4"))
-    planes = degrade(rng, shown, channels, translated=False).numpy()
+    planes, seen = degrade(rng, shown, channels, translated=False)
+    planes = planes.numpy()
     masks = planes[:, 15:]
     whole = masks[:, :13].all(1)
-    assert whole.mean() == pytest.approx(10 / 16, abs=0.02)
+    assert whole.mean() == pytest.approx(4 / 16, abs=0.02)
+    assert (seen == masks[:, :13].astype(bool)).all()
     assert masks[:, :13].any(1).all()
     np.testing.assert_allclose(1 - masks[:, 13:].mean(0), 0.1, atol=0.03)
     assert planes[whole, :13].std() == pytest.approx(1.0 / 40, rel=0.05)
     assert (shown.tb == 250.0).all()
     # Pixels of a part of the batch share an error where they were translated.
-    shared = degrade(rng, shown, channels, translated=True).numpy()[:, 0]
+    shared = degrade(rng, shown, channels, translated=True)[0].numpy()[:, 0]
     assert shared[shared != 0].std() > 1.3 / 40
 
 
+def test_tables_that_are_no_sample_of_nature_count_by_what_is_seen():
+    channels = get_sensor("GMI").channels
+    seen = np.ones((3, 13), bool)
+    seen[1, 0] = False
+    seen[2, :11] = False  # both channels at 183 GHz are left
+    assert trust(seen, channels).tolist() == [1.0, LOST, 0.0]
+    assert trust(np.ones((1, 6), bool), get_sensor("SAPHIR").channels).tolist() == [0.0]
+
+
 def test_the_stage_learns_when_and_how_hard_it_rains(settings, tmp_path):
-    stage = PixelStage(tmp_path, replace(settings, steps=250), CONFIG)
+    stage = PixelStage(tmp_path, replace(settings, steps=400), CONFIG)
     assert stage.train()
     branch = stage.result()
     observed = read_observed(settings.transects, settings.tables)

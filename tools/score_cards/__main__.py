@@ -52,7 +52,7 @@ from xrain.training.pixel_stage import PixelSettings, PixelStage
 from xrain.training.recipes import RECIPES
 from xrain.training.translation import Translator, make_library
 
-STEPS = 3500
+STEPS = 7000
 SOURCE = "GMI"
 TABLES = {"transects": "transects", "rates": "rain", "phases": "events0"}
 NETWORK_SPLIT = (
@@ -237,7 +237,7 @@ def teach(options: argparse.Namespace) -> None:
              for names in (recipe.transects, recipe.tables)]  # fmt: skip
     for k in range(PARTS):
         folder = options.output / str(k)
-        settings = PixelSettings(*files, steps=options.steps, fold=k, folds=PARTS)
+        settings = PixelSettings(*files, recipe.sensors, steps=options.steps, fold=k, folds=PARTS)
         stage = PixelStage(folder, settings, UNetConfig())
         stage.train(lambda facts: print(facts, flush=True))
         tensors = {n: v.contiguous() for n, v in stage.result().state_dict().items()}

@@ -308,7 +308,8 @@ def _flags(
     quality: npt.NDArray[Any] | None,
 ) -> npt.NDArray[np.uint8]:
     flags = np.full(tb.shape[:-1], config.flags, np.uint8)
-    some = np.isnan(tb @ np.ones(tb.shape[-1], np.float32))  # a sum is NaN if one of its terms is
+    with np.errstate(invalid="ignore"):  # some BLAS kernels raise the flag for values they pad with
+        some = np.isnan(tb @ np.ones(tb.shape[-1], np.float32))  # NaN if one of the terms is
     none = np.zeros_like(some)
     none[some] = np.isnan(tb[some]).all(axis=-1)
     flags[some | config.incomplete] |= QUALITY_FLAGS["missing_channel"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xrain.atomic import replacing
-from xrain.sensors import get_sensor
+from xrain.sensors import Channel, get_sensor
 from xrain.training.observed import Observed, Shown, degrade, draw_natural
 from xrain.training.rate_process import Lessons, RateProcess, make_lessons
 from xrain.training.translation import (
@@ -23,10 +23,36 @@ from xrain.training.translation import (
     simulate_ice_sheets,
 )
 
-__all__ = ["PixelBatch", "PixelBatches", "Sizes", "keep_library"]
+__all__ = ["PixelBatch", "PixelBatches", "Sizes", "keep_library", "trust"]
 
 ICE_COLUMNS = 4000
 """Columns of ice sheets that are simulated."""
+
+
+WINDOWS = 175.0
+"""Frequency in GHz below which a channel may see the ground."""
+
+LOST = 0.25
+"""What pixels that lost channels count for where they are no sample of nature."""
+
+
+def trust(seen: NDArray[np.bool_], channels: Sequence[Channel]) -> Tensor:
+    """Say how much pixels count, (pixel,), of tables that are no sample of nature.
+
+    The fewer the channels, the more the rain of a pixel hangs on what is usual where it was found,
+    and that of a table of events or of ice sheets is not what nature's is. Without a channel that
+    sees the ground they do not count at all: ice sheets then look like storms.
+
+    Parameters
+    ----------
+    seen : ndarray of bool, shape (pixel, channel)
+        Whether a channel is there.
+    channels : sequence of Channel
+        The channels.
+    """
+    windows = np.array([c.frequency < WINDOWS for c in channels])
+    found = np.where(seen.all(axis=1), 1.0, LOST) * seen[:, windows].any(axis=1)
+    return torch.as_tensor(found, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -67,12 +93,15 @@ class PixelBatch:
         Row of each pixel in its table; also of ``lessons`` and ``ice``, in the order of `planes`.
     weight : Tensor, (pixel,)
         How much of nature each pixel of the transects stands for.
+    trust : Tensor, (pixel,)
+        How much what is no sample of nature counts, see :func:`trust`.
     """
 
     sensor: str
     planes: Tensor
     rows: dict[str, NDArray[np.int64]]
     weight: Tensor
+    trust: Tensor
 
     def part(self, output: Tensor) -> dict[str, Tensor]:
         """Cut what the branch made of the planes by table."""
@@ -149,8 +178,8 @@ class PixelBatches:
         shown.append(self._show_lessons(rows["lessons"], sensor, rng))
         shown.append(self._show_ice(rows["ice"], sensor))
         channels = get_sensor(sensor).channels
-        planes = degrade(rng, Shown.join(shown), channels, sensor != self.source)
-        return PixelBatch(sensor, planes, rows, weight)
+        planes, seen = degrade(rng, Shown.join(shown), channels, sensor != self.source)
+        return PixelBatch(sensor, planes, rows, weight, trust(seen, channels))
 
     def _show_lessons(
         self, rows: NDArray[np.int64], sensor: str, rng: np.random.Generator

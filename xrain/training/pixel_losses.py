@@ -173,9 +173,9 @@ def share_loss(logits: Tensor, shares: Tensor) -> Tensor:
     return -(shares * log_shares).sum(1).mean()
 
 
-def event_loss(odds: Tensor, event: Tensor) -> Tensor:
-    """Cross-entropy of whether it rained, given the odds in the table."""
-    return nn.functional.binary_cross_entropy_with_logits(odds, event)
+def event_loss(odds: Tensor, event: Tensor, trust: Tensor) -> Tensor:
+    """Cross-entropy of whether it rained, given the odds in the table and what each counts."""
+    return nn.functional.binary_cross_entropy_with_logits(odds, event, trust)
 
 
 class TableOdds(nn.Module):
@@ -220,6 +220,6 @@ class TableOdds(nn.Module):
         return self.log_slope[table - 1].exp() * (odds - self.centre) + self.centre + moved
 
 
-def dry_loss(logits: Tensor, first: int) -> Tensor:
-    """Cross-entropy of pixels in which it does not rain 0.1 mm/h."""
-    return nn.functional.softplus(event_odds(logits, first)).mean()
+def dry_loss(logits: Tensor, first: int, trust: Tensor) -> Tensor:
+    """Cross-entropy of pixels in which it does not rain 0.1 mm/h, given what each counts."""
+    return (trust * nn.functional.softplus(event_odds(logits, first))).mean()

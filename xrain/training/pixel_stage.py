@@ -268,6 +268,7 @@ class PixelStage:
         """Sum of what every table says of a batch."""
         channels = describe(get_sensor(batch.sensor).channels)
         logits = batch.part(self.branch(batch.planes, channels))
+        trust = batch.part(batch.trust)
         w, edges, tables = self.settings.weights, self.config.edges, self.batches.observed.tables
 
         def rate(name: str) -> Tensor:
@@ -279,12 +280,14 @@ class PixelStage:
             w.rain * (1 - w.teacher) * rate_loss(logits["rain"], rate("rain"), edges, w.mean),
             w.rain * w.teacher * share_loss(logits["lessons"], self.batches.shares(batch)),
             w.snow * rate_loss(logits["snow"], rate("snow"), edges),
-            w.ice * dry_loss(logits["ice"], first_event_class(edges)),
-            w.events * self._events_loss(logits, batch),
+            w.ice * dry_loss(logits["ice"], first_event_class(edges), trust["ice"]),
+            w.events * self._events_loss(logits, trust, batch),
         ]  # fmt: skip
         return torch.stack(parts).sum()
 
-    def _events_loss(self, logits: dict[str, Tensor], batch: PixelBatch) -> Tensor:
+    def _events_loss(
+        self, logits: dict[str, Tensor], trust: dict[str, Tensor], batch: PixelBatch
+    ) -> Tensor:
         """Loss of all tables of events, each with its own odds."""
         first, events = first_event_class(self.config.edges), self.batches.observed.events
         rest = (1.0 - FIRST_TABLE) / max(len(events) - 1, 1)
@@ -294,7 +297,7 @@ class PixelStage:
             land = torch.as_tensor((table.land[rows] > 0.5).astype(np.int64))
             cold = torch.sigmoid(torch.as_tensor((COLD - table.t2m[rows]) / COLD_SPREAD))
             odds = self.odds(event_odds(logits[f"events{k}"], first), k, land, cold)
-            loss = event_loss(odds, torch.as_tensor(table.event[rows]))
+            loss = event_loss(odds, torch.as_tensor(table.event[rows]), trust[f"events{k}"])
             total = total + (rest if k else FIRST_TABLE) * loss
         return total
 

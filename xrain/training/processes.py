@@ -160,5 +160,6 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield Processes(dist.get_rank(), count), device
+        dist.barrier()  # none leaves while another still talks to it
     finally:
         dist.destroy_process_group()

@@ -45,6 +45,8 @@ class Recipe:
     threshold : float
         Probability above which precipitation is detected: the one of the greatest Heidke skill
         score on overpasses kept apart.
+    sensors : tuple of str
+        Instruments in whose channels a network learns; all packaged ones by default.
     databases : bool
         Whether databases for Bayesian inversion are made instead of a network, of transects and
         tables.
@@ -59,6 +61,7 @@ class Recipe:
     pixels: dict[str, Any] = field(default_factory=dict)
     neighbours: dict[str, Any] = field(default_factory=dict)
     threshold: float = 0.4
+    sensors: tuple[str, ...] = ()
     databases: bool = False
 
 
@@ -83,6 +86,18 @@ RECIPES = {
             "swaths/mhs_metopb_20201026T21_antarctic.nc",
         ),
         pixels={"steps": 8000},
+        sensors=(
+            "GMI",
+            "TMI",
+            "AMSR2",
+            "AMSRE",
+            "SSMI",
+            "SSMIS",
+            "ATMS",
+            "MHS",
+            "AMSUB",
+            "SAPHIR",
+        ),
         neighbours={"simulated": 0.75, "steps": 10000},
     ),
 }
@@ -116,7 +131,7 @@ def follow(
     output : Path
         Folder of the run.
     sensors : tuple of str
-        Instruments, all by default.
+        Instruments, by default those of the recipe.
     seed, version : int
         Random seed, and version of the models.
     device : str
@@ -148,7 +163,7 @@ def follow(
     store = output / "transects.zarr"
     collocate_transects(found["transects"], store)
     chosen = settings(
-        recipe.preset, sensors or _all(), seed=seed, rain=found["rain"],
+        recipe.preset, sensors or recipe.sensors or _all(), seed=seed, rain=found["rain"],
         radar=found["validation_rain"], swaths=found["swaths"], stores=(str(store),),
         matchups=found["tables"],
         **{"pixel_steps": 0, **recipe.neighbours},
