@@ -1,5 +1,7 @@
 """Training patches look like pieces of a real swath."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from xrain.errors import InputError
 from xrain.sensors import get_sensor, list_sensors
 from xrain.simulate.block_columns import scene_columns
 from xrain.simulate.forward import ForwardModel
+from xrain.simulate.instrument import receive
 from xrain.simulate.orbit import scan_angles
 from xrain.simulate.patches import _window, patch_at, training_patches
 from xrain.simulate.rain import RainGrid, stochastic_rain
@@ -151,3 +154,37 @@ def test_cells_that_no_pixel_needs_are_not_simulated():
     mask = torch.from_numpy(chosen)
     assert torch.allclose(part[mask], whole[mask], atol=1e-3)
     assert float(part[~mask].std(dim=0).max()) == 0
+
+
+def test_corners_that_no_footprint_reaches_are_left_out_unnoticed():
+    gmi = get_sensor("gmi")
+    channels = tuple(gmi.channel(c) for c in ("10.65V", "89.0H"))
+    model = ForwardModel(channels)
+    rng = np.random.default_rng(4)
+    window = _window(gmi, 64, channels, None, rng)
+    needed = window.needed()
+    assert 0.02 < 1 - needed.mean() < 0.6
+    field = stochastic_rain(window.shape, window.spacing, seed=rng)
+    scene = draw_scene(field, rng, place=Place(15.0, 200.0, 0.0, "ocean", 1.0))
+    planes = [window.groups[c.swath] for c in channels]
+    angle = torch.tensor([c.incidence_angle for c in channels])[None, None]
+    part, every = (
+        receive(scene_columns(scene, model, angle, chosen=c), window.spacing, gmi, channels, planes)
+        for c in (needed, None)
+    )
+    torch.testing.assert_close(part, every, atol=0.2, rtol=0)
+
+
+def test_feeds_of_one_polarisation_and_mixed_ones_are_received_alike():
+    atms = get_sensor("atms")
+    channels = atms.channels[:3]
+    window = _window(atms, 16, channels, None, np.random.default_rng(0))
+    planes = [window.groups[c.swath] for c in channels]
+    tb = torch.empty(*window.shape, len(channels), 2)
+    tb[..., 0], tb[..., 1] = 250.0, 200.0
+    pure = [replace(c, polarization=p) for c, p in zip(channels, ("H", "QV", "V"), strict=True)]
+    seen = receive(tb, window.spacing, atms, pure, planes)
+    share = np.sin(np.radians(planes[1].scan_angle)) ** 2
+    np.testing.assert_allclose(seen[..., 0], 200.0, atol=0.01)
+    np.testing.assert_allclose(seen[..., 1], 250.0 - 50.0 * share, atol=0.01)
+    np.testing.assert_allclose(seen[..., 2], 250.0, atol=0.01)

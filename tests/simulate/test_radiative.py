@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xrain.sensors import get_sensor
 from xrain.simulate import radiative as rt
 from xrain.simulate.environment import Environment, draw_unknowns
-from xrain.simulate.forward import ForwardModel
+from xrain.simulate.forward import ForwardModel, whole_column
 
 MU = torch.tensor(0.605)
 
@@ -26,7 +26,13 @@ def lambertian(optics, planck, emissivity, skin, sky, mu=MU):
         # the sky enters the flux; what the path itself brings to the ground is not used here
         return emissivity * skin + (1.0 - emissivity) * flux_down
 
-    return rt.slant_radiance(optics, planck, field, mu, ground)
+    return radiance(optics, planck, field, mu, ground)
+
+
+def radiance(optics, planck, field, mu, ground):
+    """Radiance of one polarisation, with the third layer from below as the first of its own."""
+    below, above = tuple(x[:2] for x in optics), tuple(x[2:] for x in optics)
+    return rt.slant_radiance(below, [above], planck, field, mu, [ground])[0]
 
 
 def random_optics(seed, layers=8, columns=50):
@@ -69,7 +75,7 @@ def test_without_scattering_the_field_solver_changes_nothing():
         return emissivity * skin + (1 - emissivity) * (down + through * sky)
 
     field = torch.stack(i0), torch.stack(i1)
-    tb = rt.slant_radiance((tau, zero, zero), planck, field, MU, ground)
+    tb = radiance((tau, zero, zero), planck, field, MU, ground)
     torch.testing.assert_close(tb, expected, atol=1e-3, rtol=0)
 
 
@@ -196,7 +202,7 @@ def test_agrees_with_discrete_ordinates(kind):
     model = ForwardModel([get_sensor("gmi").channel(c) for c in wanted])
     with torch.no_grad():
         optics = model.optics(environment)
-        scaled = optics.scaled(1.0)
+        scaled = whole_column(optics)
         emissivity = torch.full((n, len(wanted)), 0.6)
         skin, sky = environment.skin_temperature[:, None], model.sky
         ours = lambertian(scaled, optics.planck, emissivity, skin, sky)
@@ -222,3 +228,28 @@ def test_agrees_with_discrete_ordinates(kind):
         for c in range(len(wanted))
     ]
     assert np.mean(np.abs(errors) < 2.0) >= 0.95
+
+
+def test_layers_that_all_see_alike_are_crossed_once_with_the_same_radiance():
+    optics = rt.delta_scale(*random_optics(6))
+    icier = (1.3 * optics[0], optics[1], optics[2])
+    planck = torch.linspace(295.0, 215.0, 9)[:, None].expand(9, 50).contiguous()
+    skin, sky = torch.tensor(296.0), torch.tensor(2.7)
+    emissivity = torch.linspace(0.3, 0.95, 50)
+    i0, i1 = rt.diffuse_field(*optics, planck, emissivity, skin, sky)
+    field = torch.stack(i0), torch.stack(i1)
+
+    def ground(down, through):
+        return emissivity * skin + (1 - emissivity) * (down + through * sky)
+
+    def split(edge):
+        pairs = zip(optics, icier, strict=True)
+        own = tuple(torch.cat([a[edge:4], b[4:]]) for a, b in pairs)
+        above = [tuple(x[edge:] for x in optics), own]
+        below = tuple(x[:edge] for x in optics)
+        return rt.slant_radiance(below, above, planck, field, MU, [ground, ground])
+
+    whole, parts = split(0), split(4)
+    assert (whole[0] - whole[1]).abs().max() > 0.1
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=0)

@@ -51,7 +51,13 @@ class LevelOptics:
     rain: Optics
     ice: Optics
 
-    def scaled(self, ice_share: float) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def below(self) -> rt.LayerOptics:
+        """No layers: each may hold ice."""
+        none = self.clear[:0]
+        return none, none, none
+
+    def above(self, ice_share: float) -> rt.LayerOptics:
         """Delta-scaled thickness, albedo and asymmetry with the ice's extinction multiplied."""
         rain, ice = self.rain, self.ice
         ice_tau = ice_share * ice.extinction

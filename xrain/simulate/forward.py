@@ -21,7 +21,7 @@ from xrain.simulate.parameters import Parameters, default_parameters
 from xrain.simulate.precipitation import draw_storm, ice_profile, rain_profile
 from xrain.simulate.surface import SurfaceModel
 
-__all__ = ["Environment", "ForwardModel", "draw_unknowns", "mix_polarization"]
+__all__ = ["Environment", "ForwardModel", "draw_unknowns", "mix_polarization", "whole_column"]
 
 
 def mix_polarization(
@@ -64,8 +64,12 @@ class ScalableOptics(Protocol):
     def planck(self) -> Tensor:
         """Temperature of the layer boundaries in K, (layer + 1, N, 1)."""
 
-    def scaled(self, ice_share: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Delta-scaled thickness, albedo and asymmetry, (layer, N, band)."""
+    @property
+    def below(self) -> rt.LayerOptics:
+        """Delta-scaled optics of the lower layers, which hold no ice; there may be none."""
+
+    def above(self, ice_share: float) -> rt.LayerOptics:
+        """Delta-scaled optics of the layers over them, (layer, N, band)."""
 
 
 @dataclass(frozen=True)
@@ -91,27 +95,33 @@ class ColumnOptics:
     warm_depth: Tensor
     cold_depth: Tensor
 
-    def scaled(self, ice_share: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Delta-scaled thickness, albedo and asymmetry with the ice's extinction multiplied."""
-        tau, albedo, asymmetry = self._above
-        ice = tau * ice_share
-        total = self.clear[-tau.shape[0] :] + ice
-        cold = rt.delta_scale(total, albedo * ice / total, asymmetry)
-        below = self._below
-        joined = [torch.cat(pair) for pair in zip(below, cold, strict=True)]
-        return joined[0], joined[1], joined[2]
+    def above(self, ice_share: float) -> rt.LayerOptics:
+        """Delta-scaled optics of the layers of ice, whose extinction is multiplied."""
+        ice = self._ice_depth * ice_share
+        total = self.clear[-ice.shape[0] :] + ice
+        return rt.delta_scale(total, self.ice.albedo * ice / total, self.ice.asymmetry)
 
     @functools.cached_property
-    def _below(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Scaled optics of the layers of rain, which do not depend on the polarisation."""
+    def below(self) -> rt.LayerOptics:
+        """Delta-scaled optics of the layers of rain."""
         rain = self.rain.extinction * self.warm_depth
         tau = self.clear[: rain.shape[0]] + rain
         return rt.delta_scale(tau, self.rain.albedo * rain / tau, self.rain.asymmetry)
 
     @functools.cached_property
-    def _above(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Thickness, albedo and asymmetry of the ice alone."""
-        return self.ice.extinction * self.cold_depth, self.ice.albedo, self.ice.asymmetry
+    def _ice_depth(self) -> Tensor:
+        return self.ice.extinction * self.cold_depth
+
+
+def whole_column(optics: ScalableOptics) -> rt.LayerOptics:
+    """Delta-scaled thickness, albedo and asymmetry of all layers, as unpolarised light sees them.
+
+    Each is (layer, N, band).
+    """
+    tau, albedo, asymmetry = (
+        torch.cat(pair) for pair in zip(optics.below, optics.above(1.0), strict=True)
+    )
+    return tau, albedo, asymmetry
 
 
 def _distinct_bands(channels: Sequence[Channel]) -> tuple[list[Channel], list[int]]:
@@ -240,7 +250,8 @@ class ForwardModel:
     def _emission(self, environment: Environment, mu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         columns = build_columns(environment, self.layers, self.parameters)
         tau = self._absorption(columns)
-        return rt.clear_sky(tau, columns.level_temperature[..., None], mu)
+        planck = columns.level_temperature[..., None].expand(-1, *mu.shape).contiguous()
+        return rt.clear_sky(tau, planck, mu)
 
     def _clear(self, environment: Environment, mu: Tensor) -> Tensor:
         up, down, through = self._emission(environment, mu)
@@ -298,18 +309,20 @@ class ForwardModel:
             emissivity = self._surface(environment, mu)
         skin = environment.skin_temperature[:, None]
         sky = self._sky.expand_as(mu)
-        middle, surface = optics.scaled(1.0), (emissivity.mean(-1), skin, sky)
-        i0, i1 = rt.diffuse_field(*middle, optics.planck, *surface)
+        middle, surface = whole_column(optics), (emissivity.mean(-1), skin, sky)
+        # contiguous in the channels: broadcasting over so few is slower than reading them
+        planck = optics.planck.expand(-1, *mu.shape).contiguous()
+        i0, i1 = rt.diffuse_field(*middle, planck, *surface)
         two_stream = torch.stack(i0), torch.stack(i1)
-        field, _ = rt.refine_field(middle, optics.planck, two_stream, *surface)
+        field, _ = rt.refine_field(middle, planck, two_stream, *surface)
         ratio = self.parameters.ice.polarization_ratio
-        bands = []
-        for pol, share in enumerate((2.0 / (1.0 + ratio), 2.0 * ratio / (1.0 + ratio))):
+        above = [optics.above(2.0 * part / (1.0 + ratio)) for part in (1.0, ratio)]
+
+        def ground(pol: int, down: Tensor, through: Tensor) -> Tensor:
             e = emissivity[..., pol]
+            reflected = self._surface.reflected_sky(environment, down, through, self._sky)
+            return e * skin + (1.0 - e) * reflected[..., pol]
 
-            def ground(down: Tensor, through: Tensor, e: Tensor = e, pol: int = pol) -> Tensor:
-                reflected = self._surface.reflected_sky(environment, down, through, self._sky)
-                return e * skin + (1.0 - e) * reflected[..., pol]
-
-            bands.append(rt.slant_radiance(optics.scaled(share), optics.planck, field, mu, ground))
+        grounds = [functools.partial(ground, pol) for pol in (0, 1)]
+        bands = rt.slant_radiance(optics.below, above, planck, field, mu, grounds)
         return torch.stack(bands, dim=-1)

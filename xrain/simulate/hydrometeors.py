@@ -83,15 +83,15 @@ def _transform(table: Array) -> Array:
 
 
 def _fit(terms: Array, targets: Array, device: torch.device | str) -> Tensor:
-    """Least squares; `targets` (channel, state, 3) give coefficients (term, 3 channel)."""
+    """Least squares; `targets` (channel, state, 3) give coefficients (3, term, channel)."""
     flat = targets.transpose(1, 2, 0).reshape(targets.shape[1], -1)
     solved = np.linalg.lstsq(terms, flat, rcond=None)[0]
+    solved = solved.reshape(terms.shape[1], 3, -1).transpose(1, 0, 2).copy()
     return torch.as_tensor(solved, dtype=torch.float32, device=device)
 
 
 def _optics(terms: Tensor, coefficients: Tensor, content: Tensor) -> Optics:
-    values = terms @ coefficients.to(terms.dtype)
-    extinction, albedo, asymmetry = values.tensor_split(3, dim=-1)
+    extinction, albedo, asymmetry = (terms @ c.to(terms.dtype) for c in coefficients)
     return Optics(
         content.unsqueeze(-1) * torch.exp(extinction),
         torch.sigmoid(albedo),

@@ -8,12 +8,13 @@ the rest along the long axis. Integration along the scan is part of the tabled w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from xrain.geo.footprint import footprint_widths
@@ -24,6 +25,7 @@ from xrain.simulate.forward import mix_polarization
 __all__ = [
     "SwathPlane",
     "add_noise",
+    "cells_near",
     "cross_track_incidence",
     "footprint_average",
     "footprint_widths",
@@ -35,6 +37,7 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
+_PURE = {"V": 0, "H": 1}  # feeds that receive one of them alone
 _FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # half-power width of a Gaussian in standard deviations
 _ROUND, _FEW, _MANY = 1.75, 5, 9  # elongation up to which few quadrature points are enough
 _LEVELS = 4  # footprint sizes between nadir and edge of a cross-track scan
@@ -153,6 +156,22 @@ def footprint_average(
     return out
 
 
+def cells_near(
+    planes: Iterable[SwathPlane],
+    shape: tuple[int, int],
+    spacing: tuple[float, float],
+    margin: float,
+) -> NDArray[np.bool_]:
+    """Tell which cells of a grid lie within a margin in km of any pixel, along both axes."""
+    hit = np.zeros(shape, bool)
+    for plane in planes:
+        row = np.round(plane.y / spacing[0]).astype(int)
+        column = np.round(plane.x / spacing[1]).astype(int)
+        hit[np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)] = True
+    size = [2 * int(np.ceil(margin / d)) + 1 for d in spacing]
+    return np.asarray(ndimage.maximum_filter(hit, size=size))
+
+
 def _nodes(elongation: float) -> list[tuple[float, float]]:
     """Points and weights of the Gauss-Hermite quadrature along the long axis."""
     if elongation < 1.01:
@@ -227,19 +246,23 @@ def receive(
     Tensor, (scan, pixel, channel)
         Without noise.
     """
-    out: list[Tensor | None] = [None] * len(channels)
+    out: dict[int, Tensor] = {}
     for indices in _alike(channels, planes):
         first = indices[0]
         plane = planes[first]
         widths = footprint_widths(sensor, channels[first], plane.incidence_angle)
-        fields = tb[:, :, indices].flatten(2).permute(2, 0, 1)
-        seen = footprint_average(fields, spacing, plane, widths).permute(1, 2, 0)
-        seen = seen.reshape(*plane.x.shape, len(indices), 2)
         angle = torch.from_numpy(plane.scan_angle.astype(np.float32)).to(tb.device)
-        mixed = mix_polarization(seen, [channels[i].polarization for i in indices], angle)
-        for position, index in enumerate(indices):
-            out[index] = mixed[..., position]
-    return torch.stack([t for t in out if t is not None], dim=-1)
+        pure = [i for i in indices if channels[i].polarization in _PURE]
+        mixed = [i for i in indices if i not in pure]
+        fields = [tb[:, :, i, _PURE[channels[i].polarization]] for i in pure]
+        fields += [tb[:, :, i, k] for i in mixed for k in (0, 1)]
+        seen = footprint_average(torch.stack(fields), spacing, plane, widths)
+        out.update(zip(pure, seen, strict=False))
+        pairs = seen[len(pure) :].reshape(len(mixed), 2, *plane.x.shape)
+        for i, pair in zip(mixed, pairs, strict=True):
+            feed = [channels[i].polarization]
+            out[i] = mix_polarization(pair.permute(1, 2, 0)[..., None, :], feed, angle)[..., 0]
+    return torch.stack([out[i] for i in range(len(channels))], dim=-1)
 
 
 def _alike(channels: Sequence[Channel], planes: Sequence[SwathPlane]) -> list[list[int]]:

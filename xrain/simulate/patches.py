@@ -21,6 +21,7 @@ from xrain.simulate.forward import ForwardModel
 from xrain.simulate.instrument import (
     SwathPlane,
     add_noise,
+    cells_near,
     cross_track_incidence,
     footprint_average,
     footprint_widths,
@@ -41,6 +42,7 @@ RainSource = Callable[[tuple[int, int], tuple[float, float], np.random.Generator
 """Makes a rain field of a shape and spacing (km) from a source of chance."""
 
 _COARSEST, _FINEST = 8.0, 4.0  # km, grid on which columns are simulated
+_REACH = 1.5  # half-power widths beyond which a footprint sees next to nothing (0.2 %)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class _Window:
     shape: tuple[int, int]
     spacing: tuple[float, float]
     first_x: float
+    widest: float  # km, width of the widest footprint
+
+    def needed(self) -> NDArray[np.bool_]:
+        """Cells of the grid that any pixel sees; the arcs of a scan leave corners unseen."""
+        reach = _REACH * self.widest
+        return cells_near(self.groups.values(), self.shape, self.spacing, reach)
 
 
 def training_patches(
@@ -190,9 +198,10 @@ def _window(
     reference = _group_plane(sensor, group, np.arange(size), np.arange(first, first + width))
     names = sorted({c.swath for c in channels})
     planes = {name: _nearest(sensor, sensor.swath(name), reference) for name in names}
-    margin = 1.1 * max(
+    widest = max(
         float(np.max(footprint_widths(sensor, c, reference.incidence_angle))) for c in channels
     )
+    margin = 1.1 * widest
     step = spacing or _spacing(reference)
     x0 = min(float(p.x.min()) for p in planes.values()) - margin
     y0 = min(float(p.y.min()) for p in planes.values()) - margin
@@ -200,7 +209,7 @@ def _window(
     y1 = max(float(p.y.max()) for p in planes.values()) + margin
     shape = (_fast_length((y1 - y0) / step), _fast_length((x1 - x0) / step))
     shifted = {name: moved(p, x0, y0) for name, p in planes.items()}
-    return _Window(moved(reference, x0, y0), shifted, shape, (step, step), x0)
+    return _Window(moved(reference, x0, y0), shifted, shape, (step, step), x0, widest)
 
 
 def _spacing(plane: SwathPlane) -> float:
@@ -296,7 +305,7 @@ def observe_scene(
     """Look at a scene through a window of the sensor's swath."""
     channels = model.channels
     angle = _grid_incidence(sensor, channels, window, rng)
-    tb = scene_columns(scene, model, angle)
+    tb = scene_columns(scene, model, angle, chosen=window.needed())
     planes = [window.groups[c.swath] for c in channels]
     seen = receive(tb, window.spacing, sensor, channels, planes).cpu().numpy()
     rain, land = _truth(scene, sensor, window)

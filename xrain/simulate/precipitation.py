@@ -10,7 +10,7 @@ from xrain.simulate.atmosphere import Columns
 from xrain.simulate.environment import Environment
 from xrain.simulate.parameters import Parameters
 from xrain.simulate.particles import Profile, hidden_ice, ice_particles, rain_particles
-from xrain.simulate.profiles import Storm, choose_storm
+from xrain.simulate.profiles import PRECIPITATION, Storm, choose_storm
 
 __all__ = ["draw_storm", "ice_profile", "rain_profile"]
 
@@ -38,7 +38,9 @@ def rain_profile(
 ) -> Profile:
     """Rain in the layers below the freezing level, (warm layer, N)."""
     warm = columns.warm
-    content, diameter, _ = storm.under(columns.height[:warm], environment.freezing_level)
+    content, diameter = storm.under(
+        columns.height[:warm], environment.freezing_level, PRECIPITATION
+    )
     sizes = torch.exp(parameters.rain.diameter_spread * environment.dsd)
     melting = torch.zeros((warm, 1), device=content.device)
     melting[-1] = 1.0
@@ -51,7 +53,7 @@ def ice_profile(
 ) -> tuple[Profile, Profile]:
     """Ice in the layers above the freezing level, (cold layer, N): seen by radars, and hidden."""
     cold = columns.height[columns.warm :]
-    content, diameter, _ = storm.over(cold, environment.freezing_level)
+    content, diameter = storm.over(cold, environment.freezing_level, PRECIPITATION)
     temperature = columns.temperature[columns.warm :]
     seen = ice_particles(content, diameter, temperature, storm.convective, parameters)
     p = parameters.particles

@@ -72,6 +72,9 @@ def _content(code: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.where(code == 0, 0, value).astype(np.float32)
 
 
+_ALL, PRECIPITATION, _CLOUD = slice(None), slice(2), slice(2, 3)  # of content, diameter, cloud
+
+
 @dataclass(frozen=True)
 class Library:
     """Real columns, P of them.
@@ -121,19 +124,19 @@ class Storm:
     above: Tensor
     convective: Tensor
 
-    def under(self, height: Tensor, freezing_level: Tensor) -> Tensor:
+    def under(self, height: Tensor, freezing_level: Tensor, fields: slice = _ALL) -> Tensor:
         """Content, diameter and cloud (3, layer, N) at heights (layer, N) in km under 0 °C."""
         relative = height / freezing_level.clamp_min(_THIN)
-        return _at_levels(self.below, relative.clamp_max(1.0) / BELOW[1])
+        return _at_levels(self.below[fields], relative.clamp_max(1.0) / BELOW[1])
 
-    def over(self, height: Tensor, freezing_level: Tensor) -> Tensor:
+    def over(self, height: Tensor, freezing_level: Tensor, fields: slice = _ALL) -> Tensor:
         """Content, diameter and cloud (3, layer, N) at heights (layer, N) in km above 0 °C."""
-        return _at_levels(self.above, (height - freezing_level).clamp_min(0.0) / ABOVE[1])
+        return _at_levels(self.above[fields], (height - freezing_level).clamp_min(0.0) / ABOVE[1])
 
     def cloud(self, height: Tensor, warm: int, freezing_level: Tensor) -> Tensor:
         """Cloud liquid in g m-3 at the heights of layers, of which `warm` lie under 0 °C."""
-        under = self.under(height[:warm], freezing_level)[2]
-        return torch.cat([under, self.over(height[warm:], freezing_level)[2]])
+        under = self.under(height[:warm], freezing_level, _CLOUD)[0]
+        return torch.cat([under, self.over(height[warm:], freezing_level, _CLOUD)[0]])
 
 
 @functools.cache
@@ -255,11 +258,11 @@ def _factor(ratio: Tensor) -> Tensor:
 
 
 def _at_levels(levels: Tensor, position: Tensor) -> Tensor:
-    """Values (3, layer, N) at positions (layer, N) counted in levels, zero beyond the highest."""
+    """Values (field, layer, N) at positions (layer, N) in levels, zero beyond the highest."""
     last = levels.shape[-1] - 1
     low = position.floor().clamp(0, last - 1)
     share = (position - low).clamp(0.0, 1.0)
-    index = low.long().T.expand(3, -1, -1)
+    index = low.long().T.expand(levels.shape[0], -1, -1)
     first, second = (torch.gather(levels, 2, index + k).transpose(1, 2) for k in (0, 1))
     values: Tensor = (first + share * (second - first)) * (position <= last)
     return values

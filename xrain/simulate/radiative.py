@@ -13,10 +13,13 @@ integrating its source function along the slant path.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+LayerOptics = tuple[Tensor, Tensor, Tensor]
 
 __all__ = [
     "BOUNDARY",
@@ -27,7 +30,6 @@ __all__ = [
     "path_down",
     "path_up",
     "refine_field",
-    "scattering_source",
     "slant_radiance",
     "slant_weights",
 ]
@@ -92,7 +94,7 @@ def path_up(
 ) -> Tensor:
     """Upward radiance at the top, from `start` at the bottom through every layer's source."""
     transmission, near, far = weights
-    emitted = near * source_top + far * source_bottom
+    emitted = torch.addcmul(near * source_top, far, source_bottom)
     radiance = start
     for k in range(transmission.shape[0]):
         radiance = torch.addcmul(emitted[k], radiance, transmission[k])
@@ -104,7 +106,7 @@ def path_down(
 ) -> Tensor:
     """Downward radiance at the surface, from `start` at the top through every layer's source."""
     transmission, near, far = weights
-    emitted = near * source_bottom + far * source_top
+    emitted = torch.addcmul(near * source_bottom, far, source_top)
     radiance = start
     for k in range(transmission.shape[0] - 1, -1, -1):
         radiance = torch.addcmul(emitted[k], radiance, transmission[k])
@@ -208,11 +210,21 @@ def _layer_operators(
     return reflect, transmit, even + skew, even - skew
 
 
-def scattering_source(
-    albedo: Tensor, asymmetry: Tensor, planck: Tensor, i0: Tensor, i1: Tensor, mu: Tensor
-) -> Tensor:
-    """Source function ``(1 - w) B + w (I0 + g mu I1)``; `mu` is negative for downward paths."""
-    return planck + albedo * (i0 - planck + asymmetry * mu * i1)
+def _sources(
+    albedo: Tensor, asymmetry: Tensor, planck: Tensor, field: tuple[Tensor, Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Source ``(1 - w) B + w (I0 + g mu I1)`` at the lower and the upper end of layers.
+
+    Returned are the part that is the same in all directions, and the one that `mu` multiplies
+    (negative for downward paths).
+    """
+    forward = albedo * asymmetry
+    isotropic, along = [], []
+    for end in (slice(None, -1), slice(1, None)):
+        b = planck[end]
+        isotropic.append(torch.addcmul(b, albedo, field[0][end] - b))
+        along.append(forward * field[1][end])
+    return isotropic, along
 
 
 def refine_field(
@@ -244,10 +256,7 @@ def refine_field(
         Downward flux at the surface, as a brightness temperature in K.
     """
     tau, albedo, g = optics
-    i0, i1 = field
-    sides = [(planck[k], i0[k], i1[k]) for k in (slice(None, -1), slice(1, None))]
-    isotropic = [b + albedo * (mean - b) for b, mean, _ in sides]
-    along = [albedo * g * gradient for _, _, gradient in sides]
+    isotropic, along = _sources(albedo, g, planck, field)
     weights = [slant_weights(tau, mu) for mu in GAUSS]
     down = [
         _levels_down([i - mu * a for i, a in zip(isotropic, along, strict=True)], w, sky)
@@ -269,7 +278,7 @@ def _levels_down(
 ) -> Tensor:
     """Downward radiance at every boundary, (layer + 1, ...)."""
     transmission, near, far = weights
-    emitted = near * source[0] + far * source[1]
+    emitted = torch.addcmul(near * source[0], far, source[1])
     radiance = start.expand_as(emitted[0])
     levels = [radiance]
     for k in range(transmission.shape[0] - 1, -1, -1):
@@ -283,7 +292,7 @@ def _levels_up(
 ) -> Tensor:
     """Upward radiance at every boundary, (layer + 1, ...)."""
     transmission, near, far = weights
-    emitted = near * source[1] + far * source[0]
+    emitted = torch.addcmul(near * source[1], far, source[0])
     radiance = start.expand_as(emitted[0])
     levels = [radiance]
     for k in range(transmission.shape[0]):
@@ -292,44 +301,72 @@ def _levels_up(
     return torch.stack(levels)
 
 
+@dataclass(frozen=True)
+class _Stack:
+    """Layers that a slant path crosses, with their sources at both ends (lower, upper)."""
+
+    weights: tuple[Tensor, Tensor, Tensor]
+    isotropic: list[Tensor]
+    along: list[Tensor]
+
+    def up(self, start: Tensor) -> Tensor:
+        """Upward radiance at the top."""
+        low, high = (i + a for i, a in zip(self.isotropic, self.along, strict=True))
+        return path_up(low, high, self.weights, start)
+
+    def down(self, start: Tensor) -> Tensor:
+        """Downward radiance at the bottom."""
+        low, high = (i - a for i, a in zip(self.isotropic, self.along, strict=True))
+        return path_down(low, high, self.weights, start)
+
+    @property
+    def through(self) -> Tensor:
+        """Transmission of all layers."""
+        return torch.prod(self.weights[0], dim=0)
+
+
+def _stack(optics: LayerOptics, planck: Tensor, field: tuple[Tensor, Tensor], mu: Tensor) -> _Stack:
+    tau, albedo, asymmetry = optics
+    isotropic, along = _sources(albedo, asymmetry, planck, field)
+    return _Stack(slant_weights(tau, mu), isotropic, [mu * a for a in along])
+
+
 def slant_radiance(
-    optics: tuple[Tensor, Tensor, Tensor],
+    below: LayerOptics,
+    above: Sequence[LayerOptics],
     planck: Tensor,
     field: tuple[Tensor, Tensor],
     mu: Tensor,
-    ground: Callable[[Tensor, Tensor], Tensor],
-) -> Tensor:
-    """Radiance at the top along the slant path through a known diffuse field.
+    ground: Sequence[Callable[[Tensor, Tensor], Tensor]],
+) -> list[Tensor]:
+    """Radiances at the top along the slant path through a known diffuse field.
 
     Parameters
     ----------
-    optics : tuple of Tensor, (layer, ...)
-        Delta-scaled thickness, albedo and asymmetry.
-    planck : Tensor, (layer + 1, ...)
+    below : tuple of Tensor, (lower layer, ...)
+        Delta-scaled thickness, albedo and asymmetry of the layers that every polarisation sees
+        alike; there may be none.
+    above : sequence of tuple of Tensor, (upper layer, ...)
+        Those of the layers over them, for each polarisation.
+    planck : Tensor, (lower layer + upper layer + 1, ...)
         Temperature of the boundaries in K.
-    field : tuple of Tensor, (layer + 1, ...)
+    field : tuple of Tensor, (lower layer + upper layer + 1, ...)
         I0 and I1 from `diffuse_field`.
     mu : Tensor
         Cosine of the incidence angle.
-    ground : callable
-        Turns the downward emission of the atmosphere (without sky) and its transmission into the
-        upward radiance of the surface.
+    ground : sequence of callable
+        For each polarisation what turns the downward emission of the atmosphere (without sky)
+        and its transmission into the upward radiance of the surface.
     """
-    tau, albedo, g = optics
+    edge = below[0].shape[0]
     i0, i1 = field
-    weights = slant_weights(tau, mu)
-    low = (planck[:-1], i0[:-1], i1[:-1])
-    high = (planck[1:], i0[1:], i1[1:])
-    down = path_down(
-        scattering_source(albedo, g, *low, -mu),
-        scattering_source(albedo, g, *high, -mu),
-        weights,
-        torch.zeros_like(tau[0]),
-    )
-    start = ground(down, torch.prod(weights[0], dim=0))
-    return path_up(
-        scattering_source(albedo, g, *low, mu),
-        scattering_source(albedo, g, *high, mu),
-        weights,
-        start,
-    )
+    dark = torch.zeros_like(i0[0])
+    # Radiances are linear in what enters the layers: the lower ones are crossed only once.
+    lower = _stack(below, planck[: edge + 1], (i0[: edge + 1], i1[: edge + 1]), mu)
+    down, up, through = lower.down(dark), lower.up(dark), lower.through
+    radiances = []
+    for optics, surface in zip(above, ground, strict=True):
+        upper = _stack(optics, planck[edge:], (i0[edge:], i1[edge:]), mu)
+        seen = surface(down + through * upper.down(dark), through * upper.through)
+        radiances.append(upper.up(up + through * seen))
+    return radiances

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.fft import next_fast_len
 
 import xrain.simulate.track as tr
 from xrain.sensors import Sensor
-from xrain.simulate.instrument import SwathPlane, cross_track_incidence, footprint_widths
+from xrain.simulate.instrument import (
+    SwathPlane,
+    cells_near,
+    cross_track_incidence,
+    footprint_widths,
+)
 from xrain.simulate.orbit import Orbit, ScanGeometry, group_scans, scan_geometry
 
 __all__ = ["View", "lay_out"]
@@ -64,13 +68,7 @@ class View:
 
     def needed(self) -> NDArray[np.bool_]:
         """Cells within the margin of any pixel, of the grid's shape."""
-        hit = np.zeros(self.shape, bool)
-        for plane in self.planes.values():
-            row = np.round(plane.y / self.spacing[0]).astype(int)
-            column = np.round(plane.x / self.spacing[1]).astype(int)
-            hit[np.clip(row, 0, self.y.size - 1), np.clip(column, 0, self.x.size - 1)] = True
-        size = [2 * int(np.ceil(self.margin / d)) + 1 for d in self.spacing]
-        return np.asarray(ndimage.maximum_filter(hit, size=size))
+        return cells_near(self.planes.values(), self.shape, self.spacing, self.margin)
 
     def incidence_angle(self) -> torch.Tensor:
         """Incidence angle in degrees; broadcasts to (row, column, channel)."""
