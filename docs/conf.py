@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "myst_parser",
     "numpydoc",
+    "sphinx_autosummary_accessors",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "xrain_math",

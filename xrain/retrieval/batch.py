@@ -111,6 +111,11 @@ def retrieve_files(
     ModelError
         If the model cannot be had at all.
 
+    See Also
+    --------
+    xrain.retrieve : One dataset in memory.
+    xrain.grid_rain : Merge the files on a grid.
+
     Examples
     --------
     >>> import xrain
