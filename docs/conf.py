@@ -23,6 +23,7 @@ release = version = installed_version("xrain")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
     "myst_parser",
     "numpydoc",
@@ -35,17 +36,22 @@ extensions = [
     "xrain_quality",
 ]
 
-# Links into other projects' pages need their inventories, hence a network: only on demand.
-if os.environ.get("XRAIN_DOCS_ONLINE") == "1":
-    extensions.append("sphinx.ext.intersphinx")
+# Links into other projects' pages by stored inventories, which tools/make_inventories.py writes.
 intersphinx_mapping = {
-    "python": ("https://docs.python.org/3", None),
-    "numpy": ("https://numpy.org/doc/stable", None),
-    "xarray": ("https://docs.xarray.dev/en/stable", None),
-    "satpy": ("https://satpy.readthedocs.io/en/stable", None),
+    name: (address, f"_inventories/{name}.inv")
+    for name, address in {
+        "python": "https://docs.python.org/3",
+        "numpy": "https://numpy.org/doc/stable",
+        "xarray": "https://docs.xarray.dev/en/stable",
+        "torch": "https://docs.pytorch.org/docs/stable",
+        "satpy": "https://satpy.readthedocs.io/en/stable",
+        "pyresample": "https://pyresample.readthedocs.io/en/stable",
+        "dask": "https://docs.dask.org/en/stable",
+        "distributed": "https://distributed.dask.org/en/stable",
+    }.items()
 }
 
-exclude_patterns = ["_build", "_ext", "_templates", "**/sg_execution_times.rst"]
+exclude_patterns = ["_build", "_ext", "_inventories", "_templates", "**/sg_execution_times.rst"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -59,7 +65,26 @@ autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
-numpydoc_xref_param_type = False
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # words are words; only what is named below is a link
+numpydoc_xref_aliases = {
+    "xarray.Dataset": "xarray.Dataset",
+    "xarray.DataArray": "xarray.DataArray",
+    "ndarray": "numpy.ndarray",
+    "numpy.ndarray": "numpy.ndarray",
+    "numpy.random.Generator": "numpy.random.Generator",
+    "numpy.datetime64": "numpy.datetime64",
+    "torch.device": "torch.device",
+    "torch.Generator": "torch.Generator",
+    "torch.Tensor": "torch.Tensor",
+    "satpy.Scene": "satpy.scene.Scene",
+    "AreaDefinition": "pyresample.geometry.AreaDefinition",
+    "DynamicAreaDefinition": "pyresample.geometry.DynamicAreaDefinition",
+    "SwathDefinition": "pyresample.geometry.SwathDefinition",
+    "distributed.Client": "distributed.Client",
+    "dask.array.Array": "dask.array.Array",
+    "Path": "pathlib.Path",
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
