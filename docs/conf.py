@@ -68,22 +68,25 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"  # words are words; only what is named below is a link
 numpydoc_xref_aliases = {
-    "xarray.Dataset": "xarray.Dataset",
-    "xarray.DataArray": "xarray.DataArray",
-    "ndarray": "numpy.ndarray",
-    "numpy.ndarray": "numpy.ndarray",
-    "numpy.random.Generator": "numpy.random.Generator",
-    "numpy.datetime64": "numpy.datetime64",
-    "torch.device": "torch.device",
-    "torch.Generator": "torch.Generator",
-    "torch.Tensor": "torch.Tensor",
-    "satpy.Scene": "satpy.scene.Scene",
-    "AreaDefinition": "pyresample.geometry.AreaDefinition",
-    "DynamicAreaDefinition": "pyresample.geometry.DynamicAreaDefinition",
-    "SwathDefinition": "pyresample.geometry.SwathDefinition",
-    "distributed.Client": "distributed.Client",
-    "dask.array.Array": "dask.array.Array",
-    "Path": "pathlib.Path",
+    name: f":obj:`{name}`"
+    for name in (
+        "xarray.Dataset",
+        "xarray.DataArray",
+        "dask.array.Array",
+        "distributed.Client",
+        "numpy.datetime64",
+        "numpy.random.Generator",
+        "torch.Generator",
+        "torch.Tensor",
+        "torch.device",
+    )
+} | {
+    "ndarray": ":obj:`numpy.ndarray`",
+    "AreaDefinition": ":obj:`~pyresample.geometry.AreaDefinition`",
+    "DynamicAreaDefinition": ":obj:`~pyresample.geometry.DynamicAreaDefinition`",
+    "SwathDefinition": ":obj:`~pyresample.geometry.SwathDefinition`",
+    "Path": ":obj:`~pathlib.Path`",
+    "satpy.Scene": ":obj:`satpy.Scene <satpy.scene.Scene>`",
 }
 
 sphinx_gallery_conf = {
