@@ -244,7 +244,7 @@ def _follow(
 ) -> list[Any]:
     """Remake packaged models."""
     from xrain.errors import InputError
-    from xrain.retrieval.engine import choose_device
+    from xrain.retrieval.devices import choose_device
     from xrain.training.recipes import RECIPES, follow
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

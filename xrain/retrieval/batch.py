@@ -26,7 +26,7 @@ from xrain.retrieval.batch_granule import (
 )
 from xrain.retrieval.batch_inputs import Time, find_granules
 from xrain.retrieval.dataset import QUANTILES
-from xrain.retrieval.engine import share_cores
+from xrain.retrieval.devices import share_cores
 from xrain.workers import Done, Workers, run_tasks
 
 __all__ = ["BatchOptions", "Outcome", "find_granules", "retrieve_files"]

@@ -30,7 +30,7 @@ from xrain.models.card import ModelCard
 from xrain.models.store import Model, list_models, load_model
 from xrain.retrieval.block import BlockArrays, Extent, Planes, RetrievalConfig, retrieve_block
 from xrain.retrieval.describe import describe, empty_planes, join_planes
-from xrain.retrieval.engine import choose_device
+from xrain.retrieval.devices import choose_device
 from xrain.retrieval.inputs import normalized, sensor_name
 from xrain.retrieval.lazy import retrieve_lazily
 from xrain.retrieval.scans import find_breaks
