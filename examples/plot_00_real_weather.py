@@ -8,6 +8,8 @@ this page is computed from them, elsewhere it shows the stored picture of the
 same steps.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/real_mhs_rain.png'
+
 # %%
 # Observations
 # ------------

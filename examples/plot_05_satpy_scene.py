@@ -7,6 +7,8 @@ make of the same channels. What follows is Satpy as its users know it: load,
 resample, save.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # A Scene
 # -------

@@ -7,6 +7,8 @@ page shows how to read the probability, the interval and the flags, and how to
 check them where the truth is known.
 """
 
+# sphinx_gallery_thumbnail_number = 3
+
 # %%
 # A storm at a coast
 # ------------------
@@ -38,7 +40,6 @@ truth = xr.open_dataset(truth_path(path))
 # rains at all. The interval says how far off the mean may be: nine times out
 # of ten the rain lies within it.
 
-# sphinx_gallery_thumbnail_number = 1
 figure = plot_rain(rain, panels=True)
 
 # %%

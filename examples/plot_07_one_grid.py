@@ -8,6 +8,8 @@ Here five of them pass over one travelling storm, and their rain is merged on
 one grid.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # A storm that moves
 # ------------------
@@ -83,10 +85,14 @@ day = xr.open_dataset(path)
 day
 
 # %%
-# The mean of the day, how many passes it rests on, how far they differ, and
-# the part of its error that comes from the retrievals:
+# The mean of the day:
 
-# sphinx_gallery_thumbnail_number = 2
+figure = plot_rain(day, extent=extent, borders=False)
+
+# %%
+# The same, how many passes it rests on, how far they differ, and the part of
+# its error that comes from the retrievals:
+
 figure = plot_rain(
     day,
     panels=[

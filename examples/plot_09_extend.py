@@ -58,9 +58,9 @@ for name, values in (
 
 from xrain.plotting import plot_rain
 
-placed = rain.isel(sample=slice(None, None, 11)).assign_coords(
-    latitude=("sample", gmi.latitude.values.ravel()[::11]),
-    longitude=("sample", gmi.longitude.values.ravel()[::11]),
+placed = rain.assign_coords(
+    latitude=("sample", gmi.latitude.values.ravel()),
+    longitude=("sample", gmi.longitude.values.ravel()),
 )
 figure = plot_rain(placed, title="Lone pixels, five channels")
 

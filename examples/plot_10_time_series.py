@@ -6,6 +6,8 @@ What do all overpasses of a day say at a place? Here two towns lie in the way
 of a storm that moves east, and four radiometers pass by.
 """
 
+# sphinx_gallery_thumbnail_number = 1
+
 # %%
 # A day of granules
 # -----------------
@@ -21,6 +23,7 @@ import xarray as xr
 
 import xrain
 from xrain.demo import demo_radar
+from xrain.plotting import plot_rain
 from xrain.points import point_table
 
 composite = xr.open_dataset(demo_radar(), engine="h5netcdf").rain_rate[0]
@@ -59,6 +62,14 @@ for sensor, hours in {"gmi": 1, "mhs": 3, "amsr2": 6, "atms": 9}.items():
 # granules of level 1C are read as well.
 
 stations = {"West": (25.1, -62.4), "East": (20.4, -57.3)}
+figure = plot_rain(rain, extent=(-66.5, -53.5, 18.5, 28.5), borders=False)
+for name, (latitude, longitude) in stations.items():
+    figure.axes[0].plot(longitude, latitude, "k^", markersize=9)
+    figure.axes[0].text(longitude + 0.3, latitude + 0.2, name, weight="bold")
+
+# %%
+# The map is the last of the four overpasses. The series of all of them:
+
 series = xrain.extract_points(files, stations)
 series
 
