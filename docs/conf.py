@@ -81,6 +81,7 @@ numpydoc_xref_aliases = {
         "torch.device",
     )
 } | {
+    "callable": ":term:`callable <python:callable>`",
     "ndarray": ":obj:`numpy.ndarray`",
     "AreaDefinition": ":obj:`~pyresample.geometry.AreaDefinition`",
     "DynamicAreaDefinition": ":obj:`~pyresample.geometry.DynamicAreaDefinition`",
@@ -115,6 +116,7 @@ html_static_path = ["_static"]
 html_css_files = ["xrain.css"]
 html_logo = "_static/logo.svg"
 html_favicon = "_static/logo.svg"
+html_domain_indices = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_theme_options = {
@@ -129,6 +131,14 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
+# A site with several versions lists them in a file that tools/list_docs_versions.py writes.
+if address := os.environ.get("XRAIN_DOCS_VERSIONS"):
+    html_theme_options |= {
+        "switcher": {"json_url": address, "version_match": version},
+        "check_switcher": False,
+        "navbar_start": ["navbar-logo", "version-switcher"],
+        "show_version_warning_banner": True,
+    }
 html_sidebars = {
     page: []
     for page in (
@@ -136,6 +146,7 @@ html_sidebars = {
         "install",
         "quality",
         "limits",
+        "reliability",
         "faq",
         "coming_from",
         "citing",

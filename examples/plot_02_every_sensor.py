@@ -7,8 +7,6 @@ scan. One network serves them all. What a radiometer can say about rain depends
 on what it can see of it.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # One storm
 # ---------
@@ -17,6 +15,7 @@ on what it can see of it.
 # from the south-east of the United States to the sea south of Bermuda, where
 # rain shows in all channels. Any rain rate on a grid would do.
 
+# sphinx_gallery_thumbnail_number = 1
 import tempfile
 from pathlib import Path
 

@@ -6,12 +6,11 @@ Instruments age. Here GMI loses one channel after another; the retrieval goes
 on, says what it lacks, and knows less.
 """
 
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # A granule over the open sea
 # ---------------------------
 
+# sphinx_gallery_thumbnail_number = 3
 import tempfile
 from pathlib import Path
 

@@ -7,8 +7,6 @@ and Bayesian inversion after BRAIN look at one storm whose rain is known. Which
 is better depends on what is asked, so the page asks several things.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # The storm
 # ---------
@@ -16,6 +14,7 @@ is better depends on what is asked, so the page asks several things.
 # them, moved to the sea south of Bermuda, and what GMI would have measured
 # above them.
 
+# sphinx_gallery_thumbnail_number = 2
 import tempfile
 from pathlib import Path
 

@@ -7,14 +7,13 @@ make of the same channels. What follows is Satpy as its users know it: load,
 resample, save.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A Scene
 # -------
 # A granule of GMI over Florida, simulated. Files of the archive are opened in
 # the same way, one granule or several that follow one another.
 
+# sphinx_gallery_thumbnail_number = 2
 import tempfile
 from pathlib import Path
 

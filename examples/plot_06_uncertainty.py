@@ -7,13 +7,12 @@ page shows how to read the probability, the interval and the flags, and how to
 check them where the truth is known.
 """
 
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # A storm at a coast
 # ------------------
 # A simulated pass of GMI, with the rain that was put in beside it.
 
+# sphinx_gallery_thumbnail_number = 3
 import tempfile
 from pathlib import Path
 

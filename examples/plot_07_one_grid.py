@@ -8,8 +8,6 @@ Here five of them pass over one travelling storm, and their rain is merged on
 one grid.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A storm that moves
 # ------------------
@@ -18,6 +16,7 @@ one grid.
 # moves east by half a degree an hour, and satellites come by when they come
 # by.
 
+# sphinx_gallery_thumbnail_number = 2
 import tempfile
 from base64 import b64encode
 from pathlib import Path

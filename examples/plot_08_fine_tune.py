@@ -7,8 +7,6 @@ precipitation radar flies beside it. Granules of both become training data, and
 a packaged network learns in a quarter of a minute to live with the error.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # An archive
 # ----------
@@ -16,6 +14,7 @@ a packaged network learns in a quarter of a minute to live with the error.
 # granule of radar beside it, all simulated. The channels from 18.7 to
 # 36.64 GHz are then made 8 K warmer in the files.
 
+# sphinx_gallery_thumbnail_number = 2
 import tempfile
 from pathlib import Path
 

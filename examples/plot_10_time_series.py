@@ -6,14 +6,13 @@ What do all overpasses of a day say at a place? Here two towns lie in the way
 of a storm that moves east, and four radiometers pass by.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # A day of granules
 # -----------------
 # A real archive would be a folder of files. These are simulated over a radar
 # field that ships with the package.
 
+# sphinx_gallery_thumbnail_number = 1
 import tempfile
 from pathlib import Path
 
