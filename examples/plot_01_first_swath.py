@@ -64,7 +64,7 @@ rain
 # observation, the probability that it rains, and the width of the interval
 # between the 5 % and 95 % quantiles.
 
-figure = plot_rain(rain, panels=True)
+figure = rain.rain.plot(panels=True)
 
 # %%
 # Was it right?

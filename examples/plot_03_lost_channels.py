@@ -31,8 +31,8 @@ truth = xr.open_dataset(truth_path(path))
 # %%
 # Ask before computing
 # --------------------
-# ``check`` says what a model misses. Channels may be left out altogether, or
-# be NaN.
+# ``check``, as :func:`xrain.check` too, says what a model misses. Channels may
+# be left out altogether, or be NaN.
 
 drain = ds.sel(channel=["36.64V", "36.64H", "89.0V", "89.0H"])
 print(*drain.rain.check(), sep="\n")

@@ -129,6 +129,10 @@ for name in names:
 #    $ xrain compare 1C.GPM.GMI….HDF5 --models gmi-unet,gmi-brain \
 #          --also 2A.GPM.GMI.GPROF….HDF5 --reference 2A.GPM.DPR….HDF5 -o report
 #
+# In Python, :func:`xrain.open_reference` reads both,
+# :func:`xrain.match_reference` brings them onto the pixels of the radiometer,
+# and :func:`xrain.evaluation.report.write_comparison` writes the report.
+#
 # What GPROF scores elsewhere, and real pixels for all models, are on
 # :doc:`/quality`. A simulated scene flatters them all: they learned from the
 # same simulator. Where BRAIN can win is told on

@@ -149,7 +149,9 @@ right.set(
 # %%
 # Points on the line mean honest figures; above it on the right, the retrieval
 # gives too much rain. One scene is one draw: scores over many are on the cards
-# (``xrain models show gmi-unet``). And the scene obeys the physics that the
+# (``xrain models show gmi-unet``), and
+# :func:`xrain.evaluation.evaluate.evaluate` gives them for any retrieval and
+# reference, by surface and rate. And the scene obeys the physics that the
 # network was trained on. Nature does not quite: see :doc:`/limits`.
 #
 # Look at the flags

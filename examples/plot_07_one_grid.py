@@ -57,7 +57,7 @@ for number, (sensor, hours) in enumerate(passes.items()):
 # %%
 # Each on its own
 # ---------------
-# What ``xrain retrieve *.HDF5 -o out`` does:
+# What ``xrain retrieve *.HDF5 -o out`` and :func:`xrain.retrieve_files` do:
 
 files, rain = [], {}
 for path in granules:
