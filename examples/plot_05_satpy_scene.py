@@ -126,8 +126,9 @@ ax.contour(land, [0.5], colors="k", linewidths=0.8)
 ax.set(xticks=[], yticks=[])
 
 # %%
-# More in :doc:`/howto/satpy`: quantiles, other weights, and many granules. What
-# Satpy's own readers have read becomes a dataset by :func:`xrain.from_scene`.
+# More in :doc:`/howto/satpy`: quantiles, other weights, and many granules.
+# What Satpy's own readers have read becomes a dataset by
+# :func:`xrain.from_scene`.
 # The composites are those of
 # :class:`~xrain.satpy_plugin.composites.RainField` and
 # :class:`~xrain.satpy_plugin.composites.TropicalCycloneColor`.

@@ -102,8 +102,8 @@ for ax, (name, rows) in zip(axes, table.groupby("station"), strict=True):
 figure.autofmt_xdate()
 
 # %%
-# For a box instead of a place there is :func:`xrain.geo.extent.crop`, for a map
-# :func:`xrain.resample`.
+# For a box instead of a place there is :func:`xrain.geo.extent.crop`, for a
+# map :func:`xrain.resample`.
 #
 # An overpass lasts a second; between two of them hours are unknown, so the
 # line is a guide to the eye. A pixel is as wide as the footprint: a rain gauge
