@@ -10,6 +10,8 @@
     How the scores were made.
 ``quality-model MODEL``
     A row for each score of one model, beside those of other methods on the same pixels.
+``quality-simulated MODEL``
+    Simulated swaths that training did not see: pixels alone and with their neighbours.
 ``quality-sensors``
     A row for each model judged through GMI's nearest channels, in brackets boosting with the same.
 
@@ -259,6 +261,28 @@ class QualitySensors(Written):
         return f"{number(ours, form)} ({number(theirs, form)})"
 
 
+class QualitySimulated(Written):
+    """A row for each instrument whose simulated swaths a model was judged by."""
+
+    required_arguments = 1
+    SHOWN: ClassVar[dict[str, str]] = {
+        "Ocean: alone": "correlation_ocean_lone",
+        "with neighbours": "correlation_ocean",
+        "All: alone": "correlation_lone",
+        "with neighbours ": "correlation",
+    }
+
+    def lines(self) -> Iterable[str]:
+        from xrain.models.store import load_card
+
+        rows = []
+        for sensor, told in load_card(str(self.arguments[0])).scores["simulated"].items():
+            cells = (number(told.get(key)) for key in self.SHOWN.values())
+            bias = f"{100 * told['relative_bias']:+.0f} %".replace("-", "−")
+            rows.append((sensor, *cells, bias))
+        return list_table(("Instrument", *self.SHOWN, "Bias"), rows, "18 14 14 14 14 12")
+
+
 class QualityFacts(Written):
     """How the scores were made, once for all models that were judged alike."""
 
@@ -285,4 +309,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("quality-facts", QualityFacts)
     app.add_directive("quality-model", QualityModel)
     app.add_directive("quality-sensors", QualitySensors)
+    app.add_directive("quality-simulated", QualitySimulated)
     return {"version": "1", "parallel_read_safe": True}

@@ -73,6 +73,7 @@ class Measured:
         self.output: Path = options.output
         self.output.mkdir(parents=True, exist_ok=True)
         self.options = options
+        self._known: dict[tuple[str, ...], dict[str, Any]] = {}
 
     @functools.cached_property
     def world(self) -> tuple[Observed, Translator]:
@@ -138,10 +139,7 @@ class Measured:
         out = {}
         for name, truth in self.truths.items():
             shown, seen_as = self._seen(truth, card, own)
-            found = {"table": self._parts(judge, shown, truth)}
-            if name == "transects":
-                found |= self._lines(judge, truth, shown)
-            found |= self._others(name, truth, [str(c) for c in shown["channel"].values])
+            found = self._judged(judge, name, truth, shown)
             split = NETWORK_SPLIT + (LINES if name == "transects" else "")
             out[name] = kept_apart_scores(self._facts(truth, seen_as, split, COMMAND), found)
         if not own and sensor in LEARNED:
@@ -151,6 +149,17 @@ class Measured:
             facts = self._facts(truth, f"translated to {sensor}", NETWORK_SPLIT, COMMAND)
             out["translated"] = kept_apart_scores(facts, found)
         return out
+
+    def _judged(self, judge: Model, name: str, truth: Truth, shown: xr.Dataset) -> dict[str, Any]:
+        """Judge a network, and what others do with the same pixels, once for the same channels."""
+        channels = [str(c) for c in shown["channel"].values]
+        key = (judge.card.name, name, *channels)
+        if key not in self._known:
+            found = {"table": self._parts(judge, shown, truth)}
+            if name == "transects":
+                found |= self._lines(judge, truth, shown)
+            self._known[key] = found | self._others(name, truth, channels)
+        return self._known[key]
 
     @staticmethod
     def _seen(truth: Truth, card: ModelCard, own: bool) -> tuple[xr.Dataset, str]:
