@@ -92,7 +92,7 @@ mine = gmi.rain.retrieve(str(folder / "my-unet"))
 print(mine.attrs["source"])
 
 # %%
-# Others use it by a name: :func:`xrain.models.publish.package_models` makes the
-# files for a server, :func:`xrain.models.store.add_models` adds them, and
+# Others use it by a name: :func:`xrain.models.publish.package_models` makes
+# the files for a server, :func:`xrain.models.store.add_models` adds them, and
 # :func:`xrain.list_models` then lists them. Footprints and noise of your own
 # radiometer are one table, which :func:`xrain.register_sensor` makes known.
