@@ -30,6 +30,7 @@ extensions = [
     "sphinx_autosummary_accessors",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "xrain_acronyms",
     "xrain_math",
     "xrain_meta",
     "xrain_pages",
