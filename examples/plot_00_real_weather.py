@@ -15,6 +15,7 @@ same steps.
 # one was decoded from a BUFR message as weather services exchange them. It has
 # ``tb(scan, pixel, channel)`` and the attribute ``sensor``.
 
+# sphinx_gallery_thumbnail_path = '_static/real_mhs_rain.png'
 import os
 from pathlib import Path
 

@@ -7,14 +7,13 @@ granule is simulated, so that this page needs no download and the true rain is
 known; a granule from the archive is opened in just the same way.
 """
 
-# sphinx_gallery_thumbnail_number = 5
-
 # %%
 # A granule
 # ---------
 # The simulator flies GMI over a storm and writes what it would have seen, in
 # the layout of the archive. The true rain lies beside it.
 
+# sphinx_gallery_thumbnail_number = 5
 import tempfile
 from pathlib import Path
 
@@ -65,7 +64,7 @@ rain
 # observation, the probability that it rains, and the width of the interval
 # between the 5 % and 95 % quantiles.
 
-figure = plot_rain(rain, panels=True)
+figure = rain.rain.plot(panels=True)
 
 # %%
 # Was it right?

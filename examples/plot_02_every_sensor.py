@@ -1,13 +1,11 @@
 """
-Every sensor, the same storm
-============================
+Five radiometers, one storm
+===========================
 
-Ten instruments look at one storm, each with its own channels, footprints and
+Five instruments look at one storm, each with its own channels, footprints and
 scan. One network serves them all. What a radiometer can say about rain depends
 on what it can see of it.
 """
-
-# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # One storm
@@ -17,6 +15,7 @@ on what it can see of it.
 # from the south-east of the United States to the sea south of Bermuda, where
 # rain shows in all channels. Any rain rate on a grid would do.
 
+# sphinx_gallery_thumbnail_number = 1
 import tempfile
 from pathlib import Path
 
@@ -37,33 +36,38 @@ figure = plot_rain(
 )
 
 # %%
-# Ten granules
-# ------------
+# Five granules
+# -------------
+# Any name of :func:`xrain.list_sensors` would do. These are three imagers,
+# which scan in cones, and two sounders, which scan across the track.
+
 folder = Path(tempfile.mkdtemp())
 granules = {
     name: xrain.simulate_granule(
         name, folder / f"{name}.HDF5", rain=storm, seed=3
     )
-    for name in xrain.list_sensors()
+    for name in ("GMI", "AMSR2", "SSMIS", "ATMS", "MHS")
 }
 
 # %%
-# Ten retrievals
-# --------------
+# Five retrievals
+# ---------------
+# Beside them the truth, averaged over the footprint of GMI.
 
 rain = {
     name: xr.open_dataset(path, engine="gpm-l1c").rain.retrieve()
     for name, path in granules.items()
 }
+truth = xr.open_dataset(truth_path(granules["GMI"]))
 figure = plot_side_by_side(
-    rain, extent=extent, borders=False, title="Retrieved rain"
+    {"true": truth, **rain}, extent=extent, borders=False
 )
 
 # %%
-# AMSR2 has the largest antenna and resolves most detail. The sounders –
-# AMSU-B, MHS, ATMS, SAPHIR – respond mostly to the ice above the rain: they
-# show the convective cells, but not warm rain without ice. SSM/I has wide
-# footprints and no channel above 85 GHz.
+# AMSR2 has the largest antenna and resolves most detail. The sounders, ATMS
+# (the Advanced Technology Microwave Sounder) and MHS (the Microwave Humidity
+# Sounder), respond mostly to the ice above the rain: they show the convective
+# cells, but hardly any warm rain without ice.
 #
 # How sure is each of them?
 # -------------------------

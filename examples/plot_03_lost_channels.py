@@ -6,12 +6,11 @@ Instruments age. Here GMI loses one channel after another; the retrieval goes
 on, says what it lacks, and knows less.
 """
 
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # A granule over the open sea
 # ---------------------------
 
+# sphinx_gallery_thumbnail_number = 3
 import tempfile
 from pathlib import Path
 
@@ -32,8 +31,8 @@ truth = xr.open_dataset(truth_path(path))
 # %%
 # Ask before computing
 # --------------------
-# ``check`` says what a model misses. Channels may be left out altogether, or
-# be NaN.
+# ``check``, as :func:`xrain.check` too, says what a model misses. Channels may
+# be left out altogether, or be NaN.
 
 drain = ds.sel(channel=["36.64V", "36.64H", "89.0V", "89.0H"])
 print(*drain.rain.check(), sep="\n")

@@ -13,6 +13,7 @@ resample, save.
 # A granule of GMI over Florida, simulated. Files of the archive are opened in
 # the same way, one granule or several that follow one another.
 
+# sphinx_gallery_thumbnail_number = 2
 import tempfile
 from pathlib import Path
 
@@ -125,5 +126,9 @@ ax.contour(land, [0.5], colors="k", linewidths=0.8)
 ax.set(xticks=[], yticks=[])
 
 # %%
-# More in :doc:`/howto/satpy`: quantiles, other weights, many granules, and the
-# channels of Satpy's own readers.
+# More in :doc:`/howto/satpy`: quantiles, other weights, and many granules.
+# What Satpy's own readers have read becomes a dataset by
+# :func:`xrain.from_scene`.
+# The composites are those of
+# :class:`~xrain.satpy_plugin.composites.RainField` and
+# :class:`~xrain.satpy_plugin.composites.TropicalCycloneColor`.

@@ -16,6 +16,7 @@ one grid.
 # moves east by half a degree an hour, and satellites come by when they come
 # by.
 
+# sphinx_gallery_thumbnail_number = 2
 import tempfile
 from base64 import b64encode
 from pathlib import Path
@@ -56,7 +57,7 @@ for number, (sensor, hours) in enumerate(passes.items()):
 # %%
 # Each on its own
 # ---------------
-# What ``xrain retrieve *.HDF5 -o out`` does:
+# What ``xrain retrieve *.HDF5 -o out`` and :func:`xrain.retrieve_files` do:
 
 files, rain = [], {}
 for path in granules:
@@ -83,10 +84,14 @@ day = xr.open_dataset(path)
 day
 
 # %%
-# The mean of the day, how many passes it rests on, how far they differ, and
-# the part of its error that comes from the retrievals:
+# The mean of the day:
 
-# sphinx_gallery_thumbnail_number = 2
+figure = plot_rain(day, extent=extent, borders=False)
+
+# %%
+# The same, how many passes it rests on, how far they differ, and the part of
+# its error that comes from the retrievals:
+
 figure = plot_rain(
     day,
     panels=[

@@ -58,9 +58,9 @@ for name, values in (
 
 from xrain.plotting import plot_rain
 
-placed = rain.isel(sample=slice(None, None, 11)).assign_coords(
-    latitude=("sample", gmi.latitude.values.ravel()[::11]),
-    longitude=("sample", gmi.longitude.values.ravel()[::11]),
+placed = rain.assign_coords(
+    latitude=("sample", gmi.latitude.values.ravel()),
+    longitude=("sample", gmi.longitude.values.ravel()),
 )
 figure = plot_rain(placed, title="Lone pixels, five channels")
 
@@ -92,5 +92,7 @@ mine = gmi.rain.retrieve(str(folder / "my-unet"))
 print(mine.attrs["source"])
 
 # %%
-# For a server of weights, a new sensor table, and training, see
-# :doc:`/howto/index`.
+# Others use it by a name: :func:`xrain.models.publish.package_models` makes
+# the files for a server, :func:`xrain.models.store.add_models` adds them, and
+# :func:`xrain.list_models` then lists them. Footprints and noise of your own
+# radiometer are one table, which :func:`xrain.register_sensor` makes known.

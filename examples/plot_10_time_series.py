@@ -12,6 +12,7 @@ of a storm that moves east, and four radiometers pass by.
 # A real archive would be a folder of files. These are simulated over a radar
 # field that ships with the package.
 
+# sphinx_gallery_thumbnail_number = 1
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import xarray as xr
 
 import xrain
 from xrain.demo import demo_radar
+from xrain.plotting import plot_rain
 from xrain.points import point_table
 
 composite = xr.open_dataset(demo_radar(), engine="h5netcdf").rain_rate[0]
@@ -59,6 +61,14 @@ for sensor, hours in {"gmi": 1, "mhs": 3, "amsr2": 6, "atms": 9}.items():
 # granules of level 1C are read as well.
 
 stations = {"West": (25.1, -62.4), "East": (20.4, -57.3)}
+figure = plot_rain(rain, extent=(-66.5, -53.5, 18.5, 28.5), borders=False)
+for name, (latitude, longitude) in stations.items():
+    figure.axes[0].plot(longitude, latitude, "k^", markersize=9)
+    figure.axes[0].text(longitude + 0.3, latitude + 0.2, name, weight="bold")
+
+# %%
+# The map is the last of the four overpasses. The series of all of them:
+
 series = xrain.extract_points(files, stations)
 series
 
@@ -92,6 +102,9 @@ for ax, (name, rows) in zip(axes, table.groupby("station"), strict=True):
 figure.autofmt_xdate()
 
 # %%
+# For a box instead of a place there is :func:`xrain.geo.extent.crop`, for a
+# map :func:`xrain.resample`.
+#
 # An overpass lasts a second; between two of them hours are unknown, so the
 # line is a guide to the eye. A pixel is as wide as the footprint: a rain gauge
 # under it sees a point, see :doc:`/limits`.

@@ -22,6 +22,7 @@ import xarray as xr
 mpl.use("Agg")
 
 from xrain import retrieve
+from xrain.plotting import plot_rain
 from xrain.plotting.figures import draw_figure
 from xrain.plotting.panels import label_title, make_panel, tb_panels
 
@@ -61,6 +62,11 @@ def draw(ds: xr.Dataset, channel: str, title: str, extent: Any) -> Any:
     return draw_figure([*tb_panels(ds, channel), *panels], title, extent=extent)
 
 
+def draw_thumbnail(ds: xr.Dataset) -> Any:
+    """Draw the rain alone, small and without words."""
+    return plot_rain(retrieve(ds).load(), legend=False, title="", extent=(-85, -55, 28, 52))
+
+
 def main(folder: str) -> None:
     """Write every picture into a folder."""
     data = Path(os.environ["XRAIN_TEST_DATA"])
@@ -74,6 +80,7 @@ def main(folder: str) -> None:
             "Observed: SSMIS on DMSP F18, 2020-02-08 09:40 UTC, cyclone Damien",
             (108.0, 126.0, -31.0, -15.0),
         ),
+        "real_mhs_rain.png": draw_thumbnail(open_mhs(data)),
     }
     for name, figure in pictures.items():
         figure.savefig(Path(folder, name), dpi=100, pil_kwargs={"optimize": True})

@@ -3,7 +3,8 @@
 ``python tools/measure_models.py swaths --samples FOLDER [--radar FILE...]`` scores the held-out
 patches of a training run's cache, by instrument, and says how often it rained where a probability
 was given; ``loss`` with the same options takes channels of GMI away at random; ``spoilt --data
-MATCHUPS...`` measures how often good and spoilt pixels are flagged. Everything is printed as JSON.
+MATCHUPS...`` measures how often good and spoilt pixels are flagged; ``observed --data SWATHS...``
+says what neighbours change in observed swaths without reference. Everything is printed as JSON.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from xrain.conventions import EVENT_RATE
 from xrain.evaluation.ood_test import score_detection
 from xrain.models.store import Model, load_model
 from xrain.retrieval.engine import Engine
+from xrain.retrieval.estimates import Pixels
 from xrain.sensors import get_sensor, list_sensors
 from xrain.training.samples import Plan, Shard, load_samples
+from xrain.training.unlabelled import read_unlabelled
 from xrain.training.validation import verify
 
 GIVEN = ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))
@@ -92,10 +96,48 @@ def spoilt(args: argparse.Namespace) -> dict[str, Any]:
     return {Path(p).name: score_detection(p, args.model) for p in args.data}
 
 
+RATES = (0.1, 0.3, 1.0, 3.0)
+"""Mean rates in mm/h of pixels alone between which they are counted together."""
+
+PLATEAU = -70.0
+"""Latitude in degrees south of which there is ice below all pixels."""
+
+
+def observed(args: argparse.Namespace) -> dict[str, Any]:
+    """Mean rate as a swath over that of the pixels alone, and the largest one over the plateau."""
+    model = load_model(args.model)
+    return {Path(path).name: _neighbours(model, path) for path in args.data}
+
+
+def _neighbours(model: Model, path: str) -> dict[str, Any]:
+    swath = read_unlabelled(path)
+    engine = Engine(model.network, swath.channels, (0.5,))
+    calm = np.zeros(swath.land.shape, bool)
+    both = engine.swath(Pixels(swath.tb, swath.incidence, swath.land, calm))[0].mean
+    flat = swath.tb.reshape(-1, swath.tb.shape[-1]), swath.incidence.ravel(), swath.land.ravel()
+    alone = engine.single_pixels(Pixels(*flat, calm.ravel()))[0].mean.reshape(both.shape)
+    known = np.isfinite(both) & np.isfinite(alone)
+    kind = np.digitize(alone, RATES)
+    ratios = [
+        both[known & (kind == k)].sum(dtype=float) / alone[known & (kind == k)].sum(dtype=float)
+        for k in range(len(RATES) + 1)
+        if (known & (kind == k)).any()
+    ]
+    found = {
+        "ratio": round(float(both[known].sum(dtype=float) / alone[known].sum(dtype=float)), 3),
+        "ratio_by_rate": [round(float(x), 3) for x in ratios],
+    }
+    with xr.open_dataset(path) as ds:
+        south = known & (ds["latitude"].values < PLATEAU)
+    if south.any():
+        found["plateau_largest"] = round(float(both[south].max()), 3)
+    return found
+
+
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("swaths", "loss", "spoilt"))
+    parser.add_argument("what", choices=("swaths", "loss", "spoilt", "observed"))
     parser.add_argument("--model", default="constellation-unet")
     parser.add_argument("--data", nargs="*", default=[])
     parser.add_argument("--samples", type=Path)
@@ -104,7 +146,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=900_011)
     parser.add_argument("--draws", type=int, default=8)
     args = parser.parse_args()
-    found = {"swaths": swaths, "loss": loss, "spoilt": spoilt}[args.what](args)
+    ways = {"swaths": swaths, "loss": loss, "spoilt": spoilt, "observed": observed}
+    found = ways[args.what](args)
     print(json.dumps(found, indent=1))
 
 

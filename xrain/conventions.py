@@ -381,7 +381,13 @@ class ChannelName:
 
 
 def parse_channel_name(name: str) -> ChannelName | None:
-    """Read a channel name such as ``36.64V``, ``183±3V`` or ``89.0V-A``; None if it is none."""
+    """Read a channel name such as ``36.64V``, ``183±3V`` or ``89.0V-A``; None if it is none.
+
+    See Also
+    --------
+    xrain.conventions.match_channels : Find channels among names.
+    xrain.sensors.Channel : What is known of a channel.
+    """
     found = _CHANNEL_NAME.match(re.sub(r"\s+", "", str(name)).upper())
     if found is None:
         return None
@@ -443,6 +449,10 @@ def match_channels(names: Sequence[str], wanted: Sequence[str]) -> list[int | No
     list of int or None
         For each wanted channel its position in `names`, or None. A name serves at most one
         wanted channel; exact names win over aliases and nearer frequencies over farther ones.
+
+    See Also
+    --------
+    xrain.conventions.parse_channel_name : Read one name.
     """
     found: dict[int, int] = {}
     used: set[int] = set()

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 
 class XrainError(Exception):
-    """Base of every error raised on purpose by xrain."""
+    """Base of every error raised on purpose by xrain.
+
+    See Also
+    --------
+    xrain.check : Lists problems instead of raising them.
+    """
 
 
 class FileFormatError(XrainError):

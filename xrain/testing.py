@@ -93,6 +93,11 @@ def write_fake_l1c(
     ------
     InputError
         If `missing` is neither a share between 0 and 1 nor one of the words above.
+
+    See Also
+    --------
+    xrain.testing.fake_swath : Without a file.
+    xrain.simulate_granule : With physics and a truth.
     """
     sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
     platform = platform or next(iter(sensor.platforms))
@@ -141,6 +146,11 @@ def fake_swath(
     ------
     InputError
         If `pixels` is not between 1 and what the instrument has.
+
+    See Also
+    --------
+    xrain.testing.write_fake_l1c : As a granule.
+    xrain.open_l1c : The same of a file.
     """
     sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
     group = sensor.swath(sensor.reference_swath)

@@ -20,7 +20,12 @@ def describe(
     first = next(iter(doctree.findall(nodes.paragraph)), None)
     words = " ".join(first.astext().split())[:LONGEST] if first else str(app.config.project)
     title = nodes.Text(context.get("title", "")).astext()
-    tags = {"og:title": title, "og:type": "website", "og:description": words}
+    tags = {
+        "og:title": title,
+        "og:type": "website",
+        "og:site_name": str(app.config.project),
+        "og:description": words,
+    }
     lines = [f'<meta property="{k}" content="{escape(v)}" />' for k, v in tags.items()]
     lines.append(f'<meta name="description" content="{escape(words)}" />')
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)

@@ -8,6 +8,12 @@
     How often it rained where a probability was told.
 ``quality-facts DATA``
     How the scores were made.
+``quality-model MODEL``
+    A row for each score of one model, beside those of other methods on the same pixels.
+``quality-simulated MODEL``
+    Simulated swaths that training did not see: pixels alone and with their neighbours.
+``quality-sensors``
+    A row for each model judged through GMI's nearest channels, in brackets boosting with the same.
 
 ``DATA`` is a name under ``kept_apart`` of a card's scores; ``:surface:`` is all, ocean or land.
 """
@@ -173,6 +179,110 @@ class QualityReliability(Quality):
         return f"{number(row['probability'])} → {number(row['frequency'])}"
 
 
+class QualityModel(Written):
+    """A row for each score of one model."""
+
+    required_arguments = 1
+    SHOWN: ClassVar[dict[str, dict[str, str]]] = {
+        "transects": {
+            "rain_ratio": "Transects: total rain over the radar's",
+            "correlation": "correlation",
+            "correlation_smooth": "correlation with the mean of five pixels",
+            "hss_0.1": "HSS of the mean, at 0.1 mm/h",
+            "hss_flag": "HSS of the flag, at 0.1 mm/h",
+            "hss_1": "HSS of the mean, at 1 mm/h",
+            "pod_10": "POD at 10 mm/h",
+            "far_10": "its false alarm ratio",
+            "hss_10_smooth": "HSS at 10 mm/h of the mean of five pixels",
+            "heavy_share": "share of the amount at 10 mm/h and more",
+            "heavy_share_reference": "the radar's share",
+            "correlation_log_given_rain": "correlation of logarithms given rain",
+            "brier": "Brier score",
+            "worst_reliability": "largest error of a probability, in bins",
+        },
+        "rates": {"correlation": "Matched rates: correlation", "rmse": "error, mm/h"},
+        "phases": {"hss": "Phases: HSS", "auc": "AUC", "brier": "Brier score"},
+    }
+
+    def lines(self) -> Iterable[str]:
+        scores = dict(kept_apart())[str(self.arguments[0])]
+        keys = ("table", "boosting", "process")
+        rows = []
+        for data, shown in self.SHOWN.items():
+            told = [scores[data].get(k, {}).get("all", {}) for k in keys]
+            rows += [(w, *(fine(t, n) for t in told)) for n, w in shown.items()]
+            if data == "rates":
+                for surface in ("ocean", "land"):
+                    told = [scores[data].get(k, {}).get(surface, {}) for k in keys]
+                    rows.append(
+                        (f"correlation, {surface}", *(fine(t, "correlation") for t in told))
+                    )
+        return list_table(("", "Network", "Boosting", "Process"), rows, "40 22 22 22")
+
+
+def fine(scores: dict[str, Any], name: str) -> str:
+    """A score to three digits with its interval."""
+    told = number(scores.get(name), ".3f")
+    bounds = scores.get(f"{name}_interval")
+    if not bounds or scores.get(name) is None:
+        return told
+    return f"{told} [{number(bounds[0])}, {number(bounds[1])}]"
+
+
+class QualitySensors(Written):
+    """A row for each model judged through the nearest channels."""
+
+    SHOWN: ClassVar[dict[str, tuple[str, str]]] = {
+        "Transects: ratio": ("transects", "rain_ratio"),
+        "correlation": ("transects", "correlation"),
+        "HSS of the flag": ("transects", "hss_flag"),
+        "Brier score": ("transects", "brier"),
+        "Matched rates: correlation": ("rates", "correlation"),
+        "Phases: HSS": ("phases", "hss"),
+    }
+
+    def lines(self) -> Iterable[str]:
+        names = [n for n, _ in kept_apart() if n.endswith(("-unet", "-drain"))]
+        scores = dict(kept_apart())
+        rows = []
+        for name in names:
+            if name not in ("constellation-unet", "gmi-unet"):
+                rows.append(
+                    (literal(name), *(self._cell(scores[name], *k) for k in self.SHOWN.values()))
+                )
+        return list_table(("Channels of", *self.SHOWN), rows, "22" + " 13" * len(self.SHOWN))
+
+    @staticmethod
+    def _cell(scores: dict[str, Any], data: str, name: str) -> str:
+        form = ".3f" if name == "brier" else ".2f"
+        ours, theirs = (
+            scores.get(data, {}).get(k, {}).get("all", {}).get(name) for k in ("table", "boosting")
+        )
+        return f"{number(ours, form)} ({number(theirs, form)})"
+
+
+class QualitySimulated(Written):
+    """A row for each instrument whose simulated swaths a model was judged by."""
+
+    required_arguments = 1
+    SHOWN: ClassVar[dict[str, str]] = {
+        "Ocean: alone": "correlation_ocean_lone",
+        "with neighbours": "correlation_ocean",
+        "All: alone": "correlation_lone",
+        "with neighbours ": "correlation",
+    }
+
+    def lines(self) -> Iterable[str]:
+        from xrain.models.store import load_card
+
+        rows = []
+        for sensor, told in load_card(str(self.arguments[0])).scores["simulated"].items():
+            cells = (number(told.get(key)) for key in self.SHOWN.values())
+            bias = f"{100 * told['relative_bias']:+.0f} %".replace("-", "−")
+            rows.append((sensor, *cells, bias))
+        return list_table(("Instrument", *self.SHOWN, "Bias"), rows, "18 14 14 14 14 12")
+
+
 class QualityFacts(Written):
     """How the scores were made, once for all models that were judged alike."""
 
@@ -197,4 +307,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("quality-by-rate", QualityByRate)
     app.add_directive("quality-reliability", QualityReliability)
     app.add_directive("quality-facts", QualityFacts)
+    app.add_directive("quality-model", QualityModel)
+    app.add_directive("quality-sensors", QualitySensors)
+    app.add_directive("quality-simulated", QualitySimulated)
     return {"version": "1", "parallel_read_safe": True}

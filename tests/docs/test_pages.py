@@ -105,6 +105,15 @@ def test_every_page_describes_itself(pages: Path) -> None:
         assert '<meta property="og:description"' in (pages / f"{name}.html").read_text()
 
 
+def test_the_first_of_each_acronym_on_a_page_is_spelt_out(pages: Path) -> None:
+    page = (pages / "howto" / "archive.html").read_text()
+    assert page.count('<abbr title="Dual-frequency Precipitation Radar">DPR</abbr>') == 1
+    assert page.count("DPR") > page.count(">DPR</abbr>") == 1
+    spelt_by_hand = " ".join((pages / "explanation" / "brain.html").read_text().split())
+    assert "Goddard Profiling Algorithm" in spelt_by_hand
+    assert ">GPROF</abbr>" not in spelt_by_hand
+
+
 def test_scores_of_the_cards_are_on_their_page(pages: Path) -> None:
     from xrain.models.store import load_card
 

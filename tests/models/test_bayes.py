@@ -31,7 +31,8 @@ from xrain.models.kernel_search import Search, bisect
 from xrain.models.rain_classes import class_rates
 from xrain.models.store import Model, list_models, load_card, load_model
 from xrain.models.unet import UNetConfig
-from xrain.retrieval.engine import Engine, Pixels
+from xrain.retrieval.engine import Engine
+from xrain.retrieval.estimates import Pixels
 from xrain.sensors import get_sensor, list_sensors
 from xrain.testing import fake_swath
 

@@ -16,7 +16,8 @@ from xrain.errors import InputError, MissingPackageError, ModelError
 from xrain.io.open import open_l1c
 from xrain.models.onnx_export import export_onnx
 from xrain.models.store import Model
-from xrain.retrieval.engine import Engine, Pixels
+from xrain.retrieval.engine import Engine
+from xrain.retrieval.estimates import Pixels
 from xrain.sensors import get_sensor
 from xrain.testing import tiny_model
 

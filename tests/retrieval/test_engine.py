@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from xrain.errors import InputError, ModelError
 from xrain.retrieval import engine as inference
-from xrain.retrieval.engine import Engine, Estimate, Pixels, choose_device
+from xrain.retrieval.devices import choose_device
+from xrain.retrieval.engine import Engine
+from xrain.retrieval.estimates import Estimate, Pixels
 from xrain.retrieval.tiles import plan, segments
 from xrain.sensors import get_sensor
 from xrain.testing import tiny_model, tiny_rate

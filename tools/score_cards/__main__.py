@@ -44,7 +44,7 @@ from xrain.models.card import ModelCard
 from xrain.models.registry import CARD_FILE, add_to_registry
 from xrain.models.store import PACKAGED, REGISTRY_FILE, Model, list_models, load_card, load_model
 from xrain.models.trunk import UNetConfig
-from xrain.sensors import get_sensor, packaged_sensors
+from xrain.sensors import get_sensor
 from xrain.training import observed_databases
 from xrain.training.observed import BLOCK_OF_OVERPASSES, Observed, read_observed
 from xrain.training.pixel_batches import keep_library
@@ -54,6 +54,7 @@ from xrain.training.translation import Translator, make_library
 
 STEPS = 7000
 SOURCE = "GMI"
+LEARNED = RECIPES["constellation"].sensors
 TABLES = {"transects": "transects", "rates": "rain", "phases": "events0"}
 NETWORK_SPLIT = (
     f"blocks of {BLOCK_OF_OVERPASSES} overpasses, or days, in {PARTS} parts, each judged by a "
@@ -72,6 +73,7 @@ class Measured:
         self.output: Path = options.output
         self.output.mkdir(parents=True, exist_ok=True)
         self.options = options
+        self._known: dict[tuple[str, ...], dict[str, Any]] = {}
 
     @functools.cached_property
     def world(self) -> tuple[Observed, Translator]:
@@ -79,7 +81,7 @@ class Measured:
         recipe, data = RECIPES["brain"], self.options.data
         tables = [str(data / n) for n in recipe.tables]
         observed = read_observed([data / n for n in recipe.transects], tables)
-        every = (SOURCE, *(s.name for s in packaged_sensors().values() if s.name != SOURCE))
+        every = (SOURCE, *(s for s in LEARNED if s != SOURCE))
         library = keep_library(
             self.folds / "columns.npz", lambda: make_library(tables, every, seed=1)
         )
@@ -137,19 +139,27 @@ class Measured:
         out = {}
         for name, truth in self.truths.items():
             shown, seen_as = self._seen(truth, card, own)
-            found = {"table": self._parts(judge, shown, truth)}
-            if name == "transects":
-                found |= self._lines(judge, truth, shown)
-            found |= self._others(name, truth, [str(c) for c in shown["channel"].values])
+            found = self._judged(judge, name, truth, shown)
             split = NETWORK_SPLIT + (LINES if name == "transects" else "")
             out[name] = kept_apart_scores(self._facts(truth, seen_as, split, COMMAND), found)
-        if not own and not self.options.nearest_only:
+        if not own and sensor in LEARNED:
             truth = self.truths["transects"]
             shown = self.translated("transects", sensor)
             found = {"table": self._parts(model, shown, truth)}
             facts = self._facts(truth, f"translated to {sensor}", NETWORK_SPLIT, COMMAND)
             out["translated"] = kept_apart_scores(facts, found)
         return out
+
+    def _judged(self, judge: Model, name: str, truth: Truth, shown: xr.Dataset) -> dict[str, Any]:
+        """Judge a network, and what others do with the same pixels, once for the same channels."""
+        channels = [str(c) for c in shown["channel"].values]
+        key = (judge.card.name, name, *channels)
+        if key not in self._known:
+            found = {"table": self._parts(judge, shown, truth)}
+            if name == "transects":
+                found |= self._lines(judge, truth, shown)
+            self._known[key] = found | self._others(name, truth, channels)
+        return self._known[key]
 
     @staticmethod
     def _seen(truth: Truth, card: ModelCard, own: bool) -> tuple[xr.Dataset, str]:
@@ -276,7 +286,6 @@ def main() -> None:
     two.add_argument("--body", type=Path)
     two.add_argument("--bootstrap", type=int, default=200)
     two.set_defaults(run=measure)
-    two.add_argument("--nearest-only", action="store_true", help="translate no pixels")
     for command in (one, two):
         command.add_argument("--data", type=Path, required=True)
         command.add_argument("-o", "--output", type=Path, required=True)

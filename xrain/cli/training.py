@@ -244,7 +244,7 @@ def _follow(
 ) -> list[Any]:
     """Remake packaged models."""
     from xrain.errors import InputError
-    from xrain.retrieval.engine import choose_device
+    from xrain.retrieval.devices import choose_device
     from xrain.training.recipes import RECIPES, follow
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -258,7 +258,7 @@ def _follow(
 
         return follow_phase(data[0], output, seed=seed, version=version, report=tell)
     return follow(
-        RECIPES[name], data[0], output, sensors=_sensors(sensors, ()), seed=seed,
+        RECIPES[name], data[0], output, sensors=_sensors(sensors, ()) if sensors else (), seed=seed,
         version=version, device=choose_device(device), cache=cache, report=tell,
     )  # fmt: skip
 

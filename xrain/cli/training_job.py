@@ -89,7 +89,7 @@ _COMMAND = "command.json"
 
 def run_job(job: TrainingJob) -> list[Any]:
     """Train a network; no card if the run is not complete, or another process writes it."""
-    from xrain.retrieval.engine import choose_device
+    from xrain.retrieval.devices import choose_device
     from xrain.training.processes import joined
 
     _require_sense(job)

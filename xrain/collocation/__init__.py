@@ -105,6 +105,11 @@ def collocate(
     OutputError
         If the store cannot be written; what is in it stays complete.
 
+    See Also
+    --------
+    xrain.match_reference : One granule, in memory.
+    xrain.collocation.store.open_store : Read the samples.
+
     Examples
     --------
     >>> import xrain

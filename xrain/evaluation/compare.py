@@ -55,6 +55,11 @@ class Comparison:
         :func:`xrain.evaluation.scores.paired_differences`.
     notes : list of str
         What a reader must know before believing a figure.
+
+    See Also
+    --------
+    xrain.compare : Makes one.
+    xrain.evaluation.report.write_comparison : A report of it.
     """
 
     reference: str
@@ -123,6 +128,16 @@ def compare(
     ------
     FileFormatError, InputError, ModelError
         If a granule, a product, a truth or a model will not do.
+
+    See Also
+    --------
+    xrain.evaluation.evaluate.evaluate : One retrieval.
+    xrain.evaluation.report.write_comparison : A report of the result.
+    xrain.match_reference : The reference on the pixels.
+
+    References
+    ----------
+    Wilks, D. S., 2019: *Statistical Methods in the Atmospheric Sciences*, 4th ed., ch. 5 and 9.
 
     Examples
     --------

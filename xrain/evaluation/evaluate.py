@@ -55,6 +55,15 @@ def evaluate(
     InputError
         If a variable is missing, or the two do not lie on the same pixels.
 
+    See Also
+    --------
+    xrain.compare : Several retrievals, many granules.
+    xrain.match_reference : The reference on the pixels.
+
+    References
+    ----------
+    Wilks, D. S., 2019: *Statistical Methods in the Atmospheric Sciences*, 4th ed., ch. 5 and 9.
+
     Examples
     --------
     >>> import xrain

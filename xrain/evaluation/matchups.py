@@ -100,6 +100,11 @@ def score_matchups(
     ------
     FileFormatError, InputError, UnknownChannelError, ModelError
         If the file, the channels or the model will not do.
+
+    See Also
+    --------
+    xrain.evaluation.transects.score_transects : With neighbours along the track.
+    xrain.evaluation.swaths.score_granules : Simulated granules.
     """
     if isinstance(matchups, xr.Dataset):
         ds, source = require_matchups(matchups, "the dataset"), "dataset"

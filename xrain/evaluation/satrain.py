@@ -67,6 +67,14 @@ class SatRainRetrieval:
     device : str, optional
         Where to compute.
 
+    See Also
+    --------
+    xrain.evaluation.satrain_files.open_satrain : Read the observations.
+
+    References
+    ----------
+    Pfreundschuh, S., et al., 2026: SatRain, doi 10.1038/s41597-026-06565-0.
+
     Examples
     --------
     >>> retrieval = SatRainRetrieval("gmi-unet")  # doctest: +SKIP

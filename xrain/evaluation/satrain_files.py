@@ -88,6 +88,15 @@ def open_satrain(
         If a file cannot be read, or is no such file.
     InputError
         If the target does not belong to the observations.
+
+    See Also
+    --------
+    xrain.evaluation.satrain.SatRainRetrieval : A model for the evaluator.
+    xrain.evaluation.satrain_files.satrain_matchups : A table for training.
+
+    References
+    ----------
+    Pfreundschuh, S., et al., 2026: SatRain, doi 10.1038/s41597-026-06565-0.
     """
     path = Path(path)
     sensor = require_sensor(path.name.partition("_")[0])
@@ -202,6 +211,15 @@ def satrain_matchups(
     ------
     FileFormatError, InputError
         As :func:`open_satrain`, or if there is no pair.
+
+    See Also
+    --------
+    xrain.evaluation.satrain_files.open_satrain : Read as a swath.
+    xrain.evaluation.matchups.score_matchups : Score a model on the table.
+
+    References
+    ----------
+    Pfreundschuh, S., et al., 2026: SatRain, doi 10.1038/s41597-026-06565-0.
     """
     parts = [_pixels(open_satrain(o, t, reference=reference)) for o, t in pairs]
     if not parts:

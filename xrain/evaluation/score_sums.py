@@ -152,6 +152,10 @@ def sum_scores(estimate: Estimate, truth: Array, place: xr.Dataset, *, name: str
     -------
     ScoreSums
         The sums.
+
+    See Also
+    --------
+    xrain.evaluation.scores.scores_from_sums : From sums to scores.
     """
     good = np.isfinite(estimate.rate) & np.isfinite(truth)
     day = _day(place)

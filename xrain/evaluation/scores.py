@@ -96,6 +96,15 @@ def scores_from_sums(sums: ScoreSums, *, bootstrap: int = 200, seed: int = 0) ->
         The attribute ``event`` says what an event is. ``<score>_interval`` (bound, …) holds the
         95 % interval. What needs a probability or quantiles is there only where the estimate has
         them.
+
+    See Also
+    --------
+    xrain.evaluation.score_sums.sum_scores : Makes the sums.
+    xrain.evaluation.scores.paired_differences : Differences of two estimates.
+
+    References
+    ----------
+    Wilks, D. S., 2019: *Statistical Methods in the Atmospheric Sciences*, 4th ed., ch. 5 and 9.
     """
     pixels, swaths = sums.pixels.coarsen(), sums.swaths.coarsen()
     fields = _pixel_scores(pixels.total(), sums) | _swath_scores(swaths.total())
@@ -136,6 +145,14 @@ def paired_differences(
     ------
     ValueError
         If the sums are not of the same groups.
+
+    See Also
+    --------
+    xrain.evaluation.scores.scores_from_sums : The scores of each.
+
+    References
+    ----------
+    Efron, B., and R. J. Tibshirani, 1993: *An Introduction to the Bootstrap*.
     """
     if one.pixels.keys != other.pixels.keys:
         raise ValueError("differences need sums over the same groups of pixels")

@@ -76,6 +76,11 @@ def score_granules(
     ------
     FileFormatError, InputError, UnknownChannelError, ModelError
         If a granule, its truth, the channels or the model will not do.
+
+    See Also
+    --------
+    xrain.evaluation.matchups.score_matchups : Matched real pixels.
+    xrain.evaluation.transects.score_transects : Real pixels along a track.
     """
     paths = [Path(p) for p in ([granules] if isinstance(granules, str | os.PathLike) else granules)]
     if not paths:

@@ -78,6 +78,11 @@ def score_transects(
     ------
     FileFormatError, InputError, UnknownChannelError, ModelError
         If the file, the channels or the model will not do.
+
+    See Also
+    --------
+    xrain.evaluation.matchups.score_matchups : Pixels without neighbours.
+    xrain.evaluation.swaths.score_granules : Simulated granules.
     """
     if isinstance(transects, xr.Dataset):
         ds, source = transects, "dataset"

@@ -97,6 +97,10 @@ def crop(ds: xr.Dataset, extent: Extent) -> xr.Dataset:
     NoOverlapError
         If nothing lies in the box.
 
+    See Also
+    --------
+    xrain.resample : Bring a swath onto a map grid.
+
     Notes
     -----
     Pixels outside the box stay where their scan and their number are needed; none is masked.

@@ -34,6 +34,14 @@ def land_fraction(latitude: ArrayLike, longitude: ArrayLike) -> NDArray[np.float
     array of float32
         0 over the sea (large lakes count as land, as in the GLOBE elevation model from which the
         mask comes) to 1 over land; NaN where a position is NaN or no latitude.
+
+    See Also
+    --------
+    xrain.retrieve : Takes the land fraction from here.
+
+    References
+    ----------
+    Natural Earth, https://www.naturalearthdata.com
     """
     mask = _mask()
     rows, columns = mask.shape

@@ -203,10 +203,18 @@ def add_ancillary(ds: xr.Dataset, source: xr.Dataset | str | os.PathLike[str] | 
     UserWarning
         If a part of the pixels lies outside the source's area or time.
 
+    See Also
+    --------
+    xrain.retrieve : Uses the fields where they are.
+
     Notes
     -----
     A pixel may lie up to one step of the source's times before the first or after the last of
     them, but not more than three hours.
+
+    References
+    ----------
+    Hersbach, H., et al., 2020: The ERA5 global reanalysis, doi 10.1002/qj.3803.
 
     Examples
     --------

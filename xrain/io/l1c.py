@@ -182,6 +182,16 @@ def read_granule(given: Any) -> Granule:
         If no sensor table describes its instrument, so that its channels are those that the file
         lists and the rest is assumed; and if fields beside temperatures and positions do not lie
         on their grid.
+
+    See Also
+    --------
+    xrain.open_l1c : Granules as a dataset.
+    xrain.io.write_l1c.write_l1c : Write one.
+
+    References
+    ----------
+    Berg, W., et al., 2016: Intercalibration of the GPM microwave radiometer constellation.
+    *J. Atmos. Oceanic Technol.* 33, 2639-2654, doi 10.1175/JTECH-D-16-0100.1.
     """
     source = source_of(given)
     path = name_of(source)

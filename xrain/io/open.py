@@ -64,6 +64,17 @@ def open_l1c(
     InputError
         If there is no file, or the granules are of different radiometers.
 
+    See Also
+    --------
+    xrain.open_reference : Rain granules.
+    xrain.from_scene : What Satpy has read.
+    xrain.retrieve : From the swath to rain.
+
+    References
+    ----------
+    Berg, W., et al., 2016: Intercalibration of the GPM microwave radiometer constellation.
+    *J. Atmos. Oceanic Technol.* 33, 2639-2654, doi 10.1175/JTECH-D-16-0100.1.
+
     Examples
     --------
     >>> import xrain
@@ -106,6 +117,16 @@ def open_reference(
         If a file is not a readable granule of these products, or lacks the swath group.
     InputError
         If there is no file, or the granules are of different instruments or products.
+
+    See Also
+    --------
+    xrain.open_l1c : Brightness temperatures.
+    xrain.match_reference : The reference on the pixels of a radiometer.
+
+    References
+    ----------
+    Kummerow, C. D., et al., 2015: The evolution of the Goddard Profiling Algorithm to a fully
+    parametric scheme. *J. Atmos. Oceanic Technol.* 32, 2265-2280, doi 10.1175/JTECH-D-15-0039.1.
 
     Examples
     --------

@@ -75,6 +75,11 @@ def from_scene(scene: Any) -> xr.Dataset:
     InputError
         If no brightness temperature of a radiometer is loaded, or the channels lie on a map.
 
+    See Also
+    --------
+    xrain.open_l1c : Granules of level 1C, without Satpy.
+    xrain.retrieve : From the swath to rain.
+
     Examples
     --------
     >>> scn = Scene(filenames, reader="mws_l1b_nc")  # doctest: +SKIP

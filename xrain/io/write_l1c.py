@@ -168,6 +168,16 @@ def write_l1c(
         If a group is missing or an array has a shape that does not fit the sensor.
     OutputError
         If the file cannot be written.
+
+    See Also
+    --------
+    xrain.testing.write_fake_l1c : Plausible values of any sensor.
+    xrain.simulate_granule : What a sensor would have seen.
+
+    References
+    ----------
+    Berg, W., et al., 2016: Intercalibration of the GPM microwave radiometer constellation.
+    *J. Atmos. Oceanic Technol.* 33, 2639-2654, doi 10.1175/JTECH-D-16-0100.1.
     """
     _check_groups(sensor, groups)
     start, end = _span(groups)

@@ -108,6 +108,15 @@ def write_rain(ds: xr.Dataset, path: str | Path) -> Path:
         If the file cannot be written: no right to, a full disk, or a folder in its place that is
         no store of xrain's.
 
+    See Also
+    --------
+    xrain.retrieve_files : Retrieve and write many granules.
+
+    References
+    ----------
+    Eaton et al., *NetCDF Climate and Forecast (CF) Metadata Conventions* 1.11,
+    https://cfconventions.org
+
     Examples
     --------
     >>> import tempfile, xrain

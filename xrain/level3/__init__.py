@@ -83,6 +83,16 @@ def grid_rain(
     OutputError
         If the output cannot be written.
 
+    See Also
+    --------
+    xrain.resample : One swath on a map, without means over time.
+    xrain.level3.Gridder : The same step by step.
+
+    References
+    ----------
+    Eaton et al., *NetCDF Climate and Forecast (CF) Metadata Conventions* 1.11,
+    https://cfconventions.org
+
     Examples
     --------
     >>> import xarray as xr

@@ -75,11 +75,20 @@ class Gridder:
     InputError
         If a parameter makes no sense.
 
+    See Also
+    --------
+    xrain.grid_rain : From files to a file.
+
     Notes
     -----
     Memory does not depend on the number of granules: the sums of all but the last `KEPT`
     intervals wait in a temporary folder, which goes with :meth:`close` or at the end of a
     ``with`` block.
+
+    References
+    ----------
+    Eaton et al., *NetCDF Climate and Forecast (CF) Metadata Conventions* 1.11,
+    https://cfconventions.org
     """
 
     def __init__(

@@ -53,6 +53,11 @@ class CardChannel:
         Half-power footprint in km, along and across.
     nedt : float
         Noise in K.
+
+    See Also
+    --------
+    xrain.models.card.ModelCard : The card.
+    xrain.sensors.Channel : A channel of an instrument.
     """
 
     name: str
@@ -140,6 +145,15 @@ class ModelCard:
         Weight files, relative to the card, in loading order, with their hashes.
     extra : dict
         Keys that this version does not know, kept as they are.
+
+    See Also
+    --------
+    xrain.load_model : A model with its card.
+    xrain.models.card.CardChannel : One channel.
+
+    References
+    ----------
+    Mitchell, M., et al., 2019: Model cards for model reporting, doi 10.1145/3287560.3287596.
     """
 
     name: str

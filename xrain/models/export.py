@@ -85,6 +85,11 @@ def save_model(
         If a number cannot be stored, or the trunk cannot be read.
     OutputError
         If a file cannot be written.
+
+    See Also
+    --------
+    xrain.load_model : Read it again.
+    xrain.models.publish.package_models : For others.
     """
     folder = Path(folder)
     shared = {} if trunk is None else _read_trunk(Path(trunk))

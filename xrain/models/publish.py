@@ -85,6 +85,11 @@ def package_models(
         package of models or of xrain itself.
     OutputError
         If a file cannot be written.
+
+    See Also
+    --------
+    xrain.models.publish.check_package : Try the package.
+    xrain.models.store.add_models : Take one in.
     """
     output = Path(output)
     if not folders:
@@ -123,6 +128,10 @@ def check_package(output: str | os.PathLike[str]) -> list[str]:
     ------
     ModelError
         If it does not work.
+
+    See Also
+    --------
+    xrain.models.publish.package_models : Makes a package.
     """
     output = Path(output).resolve()
     ours = {k: v for k, v in os.environ.items() if not k.startswith("XRAIN_")}

@@ -98,6 +98,10 @@ class Model:
         The network, or the inversion with its database, in float32 on the CPU.
     reference : str or None
         What :func:`load_model` takes to load the same again in another process.
+
+    See Also
+    --------
+    xrain.load_model : Makes one.
     """
 
     card: ModelCard
@@ -146,6 +150,11 @@ def list_models(*, remote: bool = False) -> list[str]:
     ------
     FetchError
         If the server is asked for and does not answer.
+
+    See Also
+    --------
+    xrain.load_model : A model ready for use.
+    xrain.fetch_model : Its files.
 
     Examples
     --------
@@ -215,6 +224,12 @@ def fetch_model(name: str, *, progress: bool | None = None) -> ModelFiles:
     FetchError
         If a file cannot be fetched: offline, no server, not found, cut off, wrong hash.
 
+    See Also
+    --------
+    xrain.load_model : A model ready for use.
+    xrain.list_models : Names of models.
+    xrain.models.store.add_models : Models of others.
+
     Examples
     --------
     >>> import xrain
@@ -250,6 +265,11 @@ def add_models(source: str | os.PathLike[str], *, progress: bool | None = None) 
         If a name and version are already those of another model.
     FetchError
         If a file cannot be fetched; then nothing is added.
+
+    See Also
+    --------
+    xrain.list_models : Names of models.
+    xrain.models.publish.package_models : Makes what is added.
     """
     base = _base(source)
     offered = fetch_text(REGISTRY_NAME, "the list of models", [base], Registry.from_json)
@@ -292,6 +312,12 @@ def load_model(name: str | os.PathLike[str]) -> Model:
         If there is no such model, its card or weights are broken, or a hash is wrong.
     FetchError
         If its files must be fetched and cannot be.
+
+    See Also
+    --------
+    xrain.list_models : Names of models.
+    xrain.models.card.ModelCard : What a model tells of itself.
+    xrain.retrieve : Takes the model, or its name.
 
     Examples
     --------

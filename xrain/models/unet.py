@@ -160,6 +160,16 @@ class ConstellationUNet(nn.Module):
     ----------
     config : UNetConfig
         Shape of the network.
+
+    See Also
+    --------
+    xrain.load_model : A network with its weights.
+
+    References
+    ----------
+    Viltard, N., et al., 2023: DRAIN, arXiv 2303.01220.
+
+    Pfreundschuh, S., et al., 2022: GPROF-NN, doi 10.5194/amt-15-5033-2022.
     """
 
     def __init__(self, config: UNetConfig) -> None:

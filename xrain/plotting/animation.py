@@ -72,6 +72,10 @@ def animate(
         or ffmpeg is not installed.
     OutputError
         If the file cannot be written.
+
+    See Also
+    --------
+    xrain.plotting.plot_side_by_side : All at once.
     """
     require("matplotlib", "plot", "films")
     path = Path(path)

@@ -91,6 +91,12 @@ def plot_rain(
     MissingPackageError
         If matplotlib is not installed.
 
+    See Also
+    --------
+    xrain.plotting.plot_tb : Brightness temperatures.
+    xrain.plotting.plot_side_by_side : Several datasets.
+    xrain.plotting.animate : One after the other.
+
     Examples
     --------
     >>> import xrain
@@ -141,6 +147,10 @@ def plot_tb(
     ------
     InputError
         If there is no ``tb``, a channel is missing, or a table of pixels has no positions.
+
+    See Also
+    --------
+    xrain.plotting.plot_rain : Rain.
     """
     drawn = tb_panels(ds, channels)
     above = heading(ds, drawn[0].title if len(drawn) == 1 else "") if title is None else title
@@ -178,6 +188,11 @@ def plot_side_by_side(
     ------
     InputError
         If `datasets` is empty or one of them lacks the variable.
+
+    See Also
+    --------
+    xrain.plotting.plot_rain : One dataset.
+    xrain.plotting.animate : One after the other.
     """
     if not datasets:
         raise InputError("nothing to draw: the mapping of datasets is empty")
@@ -207,6 +222,12 @@ def plot(ds: xr.Dataset, **options: Any) -> Any:
     ------
     InputError
         If an option is for rain and there is none, or nothing can be drawn.
+
+    See Also
+    --------
+    xrain.plotting.plot_rain : All options for rain.
+    xrain.plotting.plot_tb : All options for brightness temperatures.
+    xrain.plotting.plot_side_by_side : Several datasets.
 
     Examples
     --------

@@ -37,6 +37,14 @@ def use_packaged_coastline() -> None:
 
     Afterwards ``ax.coastlines("110m")`` and cartopy's 1:110 million land, coastline and
     ``admin_0_boundary_lines_land`` features work offline. xrain's own maps do not need it.
+
+    See Also
+    --------
+    xrain.plotting.plot_rain : Draws the coastline by itself.
+
+    References
+    ----------
+    Natural Earth, https://www.naturalearthdata.com
     """
     require("cartopy", "plot", "coastlines of cartopy")
     import cartopy

@@ -281,6 +281,10 @@ def point_table(series: xr.Dataset) -> pd.DataFrame:
         One row for each observation, with the name of its station first; a variable with
         quantiles becomes a column for each, such as ``surface_precip_quantile_0.05``.
 
+    See Also
+    --------
+    xrain.extract_points : Makes the series.
+
     Examples
     --------
     >>> import xrain

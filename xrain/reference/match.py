@@ -89,6 +89,11 @@ def match_footprints(
     InputError
         If a position, time, projection or footprint is missing or wrong.
 
+    See Also
+    --------
+    xrain.match_reference : Chooses the way by itself.
+    xrain.reference.match_pixels : The nearest pixel.
+
     Notes
     -----
     The antenna pattern is a Gaussian with its long axis along the line of sight, cut off at 1.2
@@ -169,6 +174,11 @@ def match_pixels(
     InputError
         If a position or time is missing.
 
+    See Also
+    --------
+    xrain.match_reference : Chooses the way by itself.
+    xrain.reference.match_footprints : Means over footprints.
+
     Examples
     --------
     >>> from xrain.testing import fake_swath
@@ -242,6 +252,12 @@ def match_reference(
         If they have no place and time in common.
     InputError
         If a position, time, projection or footprint is missing or wrong.
+
+    See Also
+    --------
+    xrain.open_reference : Read the reference.
+    xrain.reference.match_footprints : Means over footprints.
+    xrain.compare : Scores of several retrievals against it.
 
     Examples
     --------

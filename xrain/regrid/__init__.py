@@ -149,6 +149,11 @@ def resample(
         If area or method is unknown, the dataset is no swath with positions, the area does not
         meet the swath, or has more than 400 million cells.
 
+    See Also
+    --------
+    xrain.grid_rain : Many granules on one grid, with means over time.
+    xrain.extract_points : Single places.
+
     Notes
     -----
     A cell is observed where the pixel that holds its centre has a value, except with

@@ -26,7 +26,7 @@ from xrain.retrieval.batch_granule import (
 )
 from xrain.retrieval.batch_inputs import Time, find_granules
 from xrain.retrieval.dataset import QUANTILES
-from xrain.retrieval.engine import share_cores
+from xrain.retrieval.devices import share_cores
 from xrain.workers import Done, Workers, run_tasks
 
 __all__ = ["BatchOptions", "Outcome", "find_granules", "retrieve_files"]
@@ -110,6 +110,11 @@ def retrieve_files(
         If no granule is found, two outputs would have the same name, or an option makes no sense.
     ModelError
         If the model cannot be had at all.
+
+    See Also
+    --------
+    xrain.retrieve : One dataset in memory.
+    xrain.grid_rain : Merge the files on a grid.
 
     Examples
     --------

@@ -30,7 +30,8 @@ from xrain.models.outliers import (
     stuck_channels,
 )
 from xrain.models.store import Model, load_model
-from xrain.retrieval.engine import Engine, Estimate, Pixels
+from xrain.retrieval.engine import Engine
+from xrain.retrieval.estimates import Estimate, Pixels
 from xrain.retrieval.phase import PhaseEstimate, estimate_phase, phase_flag
 from xrain.retrieval.sampling import fill_between_samples
 from xrain.sensors import Channel

@@ -30,7 +30,7 @@ from xrain.models.card import ModelCard
 from xrain.models.store import Model, list_models, load_model
 from xrain.retrieval.block import BlockArrays, Extent, Planes, RetrievalConfig, retrieve_block
 from xrain.retrieval.describe import describe, empty_planes, join_planes
-from xrain.retrieval.engine import choose_device
+from xrain.retrieval.devices import choose_device
 from xrain.retrieval.inputs import normalized, sensor_name
 from xrain.retrieval.lazy import retrieve_lazily
 from xrain.retrieval.scans import find_breaks
@@ -85,6 +85,11 @@ def check(ds: xr.Dataset, model: str | Model | None = None) -> list[str]:
         missing is told by the values. Of Dask arrays only the scan in the middle is looked at;
         :func:`retrieve`, which computes nothing beforehand, takes pixels that are not in kelvin
         as missing.
+
+    See Also
+    --------
+    xrain.retrieve : Runs unless there is an error.
+    xrain.list_models : Names of models.
 
     Examples
     --------
@@ -180,6 +185,21 @@ def retrieve(
         of its channels. The message holds every problem.
     InputError
         If an argument is out of range, or a Dask array does not know its shape.
+
+    See Also
+    --------
+    xrain.check : What would keep a model from working well.
+    xrain.retrieve_files : Many granules, from files to files.
+    xrain.write_rain : Keep the result.
+
+    References
+    ----------
+    Viltard, N., et al., 2023: DRAIN, arXiv 2303.01220.
+
+    Pfreundschuh, S., et al., 2022: GPROF-NN, doi 10.5194/amt-15-5033-2022.
+
+    Viltard, N., C. Burlaud and C. D. Kummerow, 2006: Rain retrieval from TMI brightness temperature
+    measurements using a TRMM PR-based database, doi 10.1175/JAM2346.1.
 
     Examples
     --------

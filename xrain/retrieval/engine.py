@@ -7,18 +7,14 @@ of the network's reach, so every way of cutting a swath gives the same numbers.
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
-import sys
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xrain.errors import InputError, ModelError
+from xrain.retrieval.devices import exact, slots
+from xrain.retrieval.estimates import Estimate, FloatArray, Judged, Pixels
 from xrain.retrieval.tiles import Tile, plan
 from xrain.sensors import Channel
 
@@ -26,9 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from xrain.models.architecture import Architecture
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 MEMORY_BUDGET = 250e6
 """Bytes that one tile may take; sets its rows."""
@@ -38,143 +31,6 @@ LIVE_FEATURES = 8
 
 GPU_BATCH = 1 << 18
 """Pixels that are judged by themselves at once on a GPU."""
-
-
-class Estimate(NamedTuple):
-    """What is said of the rain over a swath or a table of pixels.
-
-    Attributes
-    ----------
-    mean : ndarray, shape (...)
-        Mean rate in mm/h.
-    quantiles : ndarray, shape (quantile, ...)
-        Quantiles of the rate in mm/h.
-    probability : ndarray, shape (...)
-        Probability of at least 0.1 mm/h.
-    detected : ndarray of bool, shape (...)
-        Whether precipitation is reported.
-    outlier : ndarray of bool, shape (...)
-        Where the input is unlike the training data, as given or as the model itself finds.
-    """
-
-    mean: FloatArray
-    quantiles: FloatArray
-    probability: FloatArray
-    detected: BoolArray
-    outlier: BoolArray
-
-    @classmethod
-    def empty(cls, quantiles: int, pixels: int) -> Estimate:
-        """Make room for so many pixels in one row."""
-        return cls(
-            np.empty(pixels, np.float32),
-            np.empty((quantiles, pixels), np.float32),
-            np.empty(pixels, np.float32),
-            np.empty(pixels, bool),
-            np.empty(pixels, bool),
-        )
-
-    def reshaped(self, *shape: int) -> Estimate:
-        """Lay the pixels out on a grid."""
-        return Estimate(
-            self.mean.reshape(shape),
-            self.quantiles.reshape(len(self.quantiles), *shape),
-            self.probability.reshape(shape),
-            self.detected.reshape(shape),
-            self.outlier.reshape(shape),
-        )
-
-
-class Judged(NamedTuple):
-    """Pixels that the network has judged by themselves.
-
-    Attributes
-    ----------
-    planes : Tensor, shape (..., plane)
-        What it looked at.
-    logits : Tensor, shape (..., class)
-        Class logits.
-    outlier : Tensor of bool, shape (...), or None
-        What it found unlike all it knows.
-    """
-
-    planes: torch.Tensor
-    logits: torch.Tensor
-    outlier: torch.Tensor | None
-
-    def room(self, pixels: int) -> Judged:
-        """Make room for so many pixels of this kind."""
-        return Judged(
-            self.planes.new_empty(pixels, self.planes.shape[-1]),
-            self.logits.new_empty(pixels, self.logits.shape[-1]),
-            None if self.outlier is None else self.outlier.new_empty(pixels),
-        )
-
-    def put(self, where: slice, part: Judged) -> None:
-        """Put pixels in their place."""
-        self.planes[where] = part.planes
-        self.logits[where] = part.logits
-        if self.outlier is not None and part.outlier is not None:
-            self.outlier[where] = part.outlier
-
-    def cut(self, where: slice) -> Judged:
-        """Choose some of the pixels, or of the rows."""
-        outlier = None if self.outlier is None else self.outlier[where]
-        return Judged(self.planes[where], self.logits[where], outlier)
-
-    def reshaped(self, rows: int, columns: int) -> Judged:
-        """Lay the pixels out as an image."""
-        return Judged(
-            self.planes.view(rows, columns, -1),
-            self.logits.view(rows, columns, -1),
-            None if self.outlier is None else self.outlier.view(rows, columns),
-        )
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What an estimate is made from.
-
-    Attributes
-    ----------
-    tb : ndarray, shape (..., channel)
-        Brightness temperature, K; NaN where missing.
-    incidence, land : ndarray, shape (...)
-        Earth incidence angle in degrees and land fraction; NaN where unknown.
-    outlier : ndarray of bool, shape (...)
-        Where the input is unlike the training data.
-    prior : ndarray, shape (...), float or None
-        Frequency of rain of at least 0.1 mm/h to assume; None or NaN for the model's own.
-    """
-
-    tb: FloatArray
-    incidence: FloatArray
-    land: FloatArray
-    outlier: BoolArray
-    prior: FloatArray | float | None = None
-
-    def flat_prior(self, where: slice) -> FloatArray | float | None:
-        """Prior of some of the pixels, counted row by row."""
-        return self.prior.reshape(-1)[where] if isinstance(self.prior, np.ndarray) else self.prior
-
-
-def choose_device(device: str | None) -> str:
-    """Name of the device to compute on: the given one, else a GPU where there is one.
-
-    Raises
-    ------
-    InputError
-        If the device does not exist here.
-    """
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} cannot be used here: {error}") from error
-    return device
 
 
 class Engine:
@@ -390,7 +246,7 @@ class Engine:
         """Compute without gradients, in turn with other threads."""
         import torch
 
-        with torch.inference_mode(), _slots(), _exact(self.device):
+        with torch.inference_mode(), slots(), exact(self.device):
             yield
 
     def _arithmetic(self) -> Any:
@@ -457,53 +313,3 @@ def _channels_last(network: torch.nn.Module) -> None:
     for tensor in network.parameters():
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
-
-
-_sharing = 1
-"""Processes that share the cores with this one, itself included."""
-
-
-def share_cores(processes: int) -> None:
-    """Leave the other cores to other processes that retrieve: compute in one thread.
-
-    Parameters
-    ----------
-    processes : int
-        How many there are, with this one.
-    """
-    import torch
-
-    global _sharing
-    _sharing = processes
-    torch.set_num_threads(1)
-    _slots.cache_clear()
-
-
-@functools.cache
-def _slots() -> threading.Semaphore:
-    """Tiles computed at once in this process: as many as there are cores for Torch's threads."""
-    import torch
-
-    threads = max(torch.get_num_threads(), 1) * _sharing
-    return threading.Semaphore(max((os.cpu_count() or 1) // threads, 1))
-
-
-def _start_anew() -> None:
-    """Make a forked process able to compute: OpenMP's threads stay behind, locks may be held."""
-    _slots.cache_clear()
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
-
-
-def _exact(device: str) -> Any:
-    """Keep float32 convolutions on a GPU in float32: TF32 would cost three digits."""
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return contextlib.nullcontext()

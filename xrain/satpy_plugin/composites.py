@@ -116,6 +116,11 @@ class RainRetrieval(_Composite):
     The options `model`, `device`, `precision`, `quantiles` and `ancillary`, a netCDF file for
     :func:`xrain.add_ancillary`, are keywords of the class, or keys of the composite in YAML, or
     ``satpy.config`` under ``xrain.model`` and so on.
+
+    See Also
+    --------
+    xrain.satpy_plugin.composites.RainField : One field.
+    xrain.retrieve : What it calls.
     """
 
     def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
@@ -143,7 +148,12 @@ class RainRetrieval(_Composite):
 
 
 class RainField(_Composite):
-    """One field of a retrieval: the one that the composite is named after."""
+    """One field of a retrieval: the one that the composite is named after.
+
+    See Also
+    --------
+    xrain.satpy_plugin.composites.RainRetrieval : All fields.
+    """
 
     def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
         """Take the field; InputError if the retrieval has none of that name."""
@@ -191,6 +201,15 @@ class PolarizationCorrectedTemperature(_Polarizations):
     """Brightness temperature in which the sea surface looks like land, so that rain stands out.
 
     ``(1 + c) V − c H`` with the `coefficient` c of the composite.
+
+    See Also
+    --------
+    xrain.satpy_plugin.composites.TropicalCycloneColor : Uses it.
+
+    References
+    ----------
+    Spencer, R. W., H. M. Goodman and R. E. Hood, 1989: Precipitation retrieval over land and ocean
+    with the SSM/I, *J. Atmos. Oceanic Technol.* 6, 254-273.
     """
 
     def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
@@ -211,6 +230,10 @@ class TropicalCycloneColor(_Polarizations, GenericCompositor):
     """Red, green and blue of two polarizations: corrected temperature, and one each.
 
     The `green` of the composite is the polarization shown as green, the other is blue.
+
+    See Also
+    --------
+    xrain.satpy_plugin.composites.PolarizationCorrectedTemperature : One of its planes.
     """
 
     def make(self, arrays: Arrays, **info: Any) -> xr.DataArray:
@@ -224,7 +247,12 @@ class TropicalCycloneColor(_Polarizations, GenericCompositor):
 
 
 class WaterVapour(_Composite):
-    """The channel nearest to 183.31 ± 3 GHz, which every humidity sounder has."""
+    """The channel nearest to 183.31 ± 3 GHz, which every humidity sounder has.
+
+    See Also
+    --------
+    xrain.satpy_plugin.composites.TropicalCycloneColor : Of lower frequencies.
+    """
 
     def make(self, arrays: Arrays, **_: Any) -> xr.DataArray:
         """Choose the channel; InputError if there is none."""

@@ -103,6 +103,11 @@ def register_sensor(source: str | os.PathLike[str]) -> list[Sensor]:
     InputError
         If a name or an alias belongs to another sensor.
 
+    See Also
+    --------
+    xrain.get_sensor : The table of one.
+    xrain.list_sensors : Names of all.
+
     Examples
     --------
     >>> import tempfile, pathlib, xrain
@@ -130,6 +135,11 @@ def list_sensors() -> list[str]:
     Returns
     -------
     list of str
+
+    See Also
+    --------
+    xrain.get_sensor : The table of one.
+    xrain.register_sensor : Add another.
 
     Examples
     --------
@@ -173,6 +183,11 @@ def get_sensor(name: str) -> Sensor:
     ------
     UnknownSensorError
         If no table describes the instrument.
+
+    See Also
+    --------
+    xrain.list_sensors : Names of all.
+    xrain.register_sensor : Add another.
 
     Examples
     --------

@@ -46,6 +46,11 @@ class Channel:
         Swath group of the L1C file that holds the channel, such as ``"S1"``.
     assumed : tuple of str
         Which of these no source tells, such as ``"nedt"``: the value is that of a like channel.
+
+    See Also
+    --------
+    xrain.sensors.Sensor : The instrument.
+    xrain.conventions.parse_channel_name : From a name.
     """
 
     name: str
@@ -80,6 +85,15 @@ class SwathGroup:
     along_track_offset : float
         Distance in km by which the group's scan centre lies ahead (positive) of the reference
         group's in flight direction; used by the simulator, never by the reader.
+
+    See Also
+    --------
+    xrain.sensors.Sensor : The instrument.
+
+    References
+    ----------
+    Berg, W., et al., 2016: Intercalibration of the GPM microwave radiometer constellation.
+    *J. Atmos. Oceanic Technol.* 33, 2639-2654, doi 10.1175/JTECH-D-16-0100.1.
     """
 
     name: str
@@ -102,6 +116,10 @@ class Degradation:
         First bad day.
     note : str
         What happened, with its source.
+
+    See Also
+    --------
+    xrain.sensors.Sensor : The instrument.
     """
 
     platform: str
@@ -147,6 +165,11 @@ class Sensor:
     shared_names : tuple of str
         Names that its files give and that are another instrument's too; the satellite tells
         which one is meant.
+
+    See Also
+    --------
+    xrain.get_sensor : The table of one by name.
+    xrain.sensors.Channel : One channel.
     """
 
     name: str

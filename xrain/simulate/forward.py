@@ -155,6 +155,16 @@ class ForwardModel:
         Fuse the solver with ``torch.compile`` (slow first call, then faster).
     block : int, optional
         Columns solved at a time; small enough for the processor's cache by default, all on a GPU.
+
+    See Also
+    --------
+    xrain.simulate_granule : A whole granule.
+    xrain.simulate.scenes.draw_scene : What lies around a rain field.
+
+    References
+    ----------
+    Meissner, T., and F. J. Wentz, 2012: The emissivity of the ocean surface between 6 and 90 GHz,
+    doi 10.1109/TGRS.2011.2179662.
     """
 
     def __init__(

@@ -130,6 +130,12 @@ def simulate_granule(
     OutputError
         If a file cannot be written.
 
+    See Also
+    --------
+    xrain.simulate.forward.ForwardModel : Brightness temperatures of columns.
+    xrain.open_l1c : Read the granule.
+    xrain.testing.write_fake_l1c : A granule without physics, in no time.
+
     Examples
     --------
     >>> import xarray as xr

@@ -132,6 +132,11 @@ def training_patches(
     Yields
     ------
     Patch
+
+    See Also
+    --------
+    xrain.simulate_granule : A whole granule.
+    xrain.collocate : Samples of real granules.
     """
     sensor = get_sensor(sensor) if isinstance(sensor, str) else sensor
     wanted = tuple(sensor.channel(c) for c in channels) if channels else sensor.channels

@@ -200,6 +200,10 @@ def draw_scene(
     Returns
     -------
     Scene
+
+    See Also
+    --------
+    xrain.simulate.forward.ForwardModel : Brightness temperatures of it.
     """
     place = place or draw_place(rng, surface)
     lat, lon = rain.latitude, rain.longitude

@@ -18,7 +18,8 @@ from xrain.models.card import CardChannel, ModelCard
 from xrain.models.export import save_model
 from xrain.models.rain_classes import EDGES, rain_classes
 from xrain.models.registry import add_to_registry
-from xrain.retrieval.engine import Engine, Pixels
+from xrain.retrieval.engine import Engine
+from xrain.retrieval.estimates import Pixels
 from xrain.sensors import Sensor, get_sensor
 from xrain.training.brain import Brain, Recipe, make_brain
 from xrain.training.covariance import Fit

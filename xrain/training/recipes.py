@@ -46,7 +46,7 @@ class Recipe:
         Probability above which precipitation is detected: the one of the greatest Heidke skill
         score on overpasses kept apart.
     sensors : tuple of str
-        Instruments in whose channels a network learns; all packaged ones by default.
+        Instruments that the models are for; all packaged ones by default.
     databases : bool
         Whether databases for Bayesian inversion are made instead of a network, of transects and
         tables.
@@ -74,8 +74,10 @@ _TABLES = (
     "matchups/gmi_cpr_snow.nc",
 )
 
+_LEARNED = ("GMI", "TMI", "AMSR2", "AMSRE", "SSMI", "SSMIS", "ATMS", "MHS", "AMSUB", "SAPHIR")
+
 RECIPES = {
-    "brain": Recipe(_TRANSECTS, _TABLES, databases=True),
+    "brain": Recipe(_TRANSECTS, _TABLES, databases=True, sensors=_LEARNED),
     "constellation": Recipe(
         transects=_TRANSECTS,
         tables=_TABLES,
@@ -86,18 +88,7 @@ RECIPES = {
             "swaths/mhs_metopb_20201026T21_antarctic.nc",
         ),
         pixels={"steps": 8000},
-        sensors=(
-            "GMI",
-            "TMI",
-            "AMSR2",
-            "AMSRE",
-            "SSMI",
-            "SSMIS",
-            "ATMS",
-            "MHS",
-            "AMSUB",
-            "SAPHIR",
-        ),
+        sensors=_LEARNED,
         neighbours={"simulated": 0.75, "steps": 10000},
     ),
 }
@@ -151,6 +142,7 @@ def follow(
     InputError
         If a file is missing, or the folder holds a run with other settings.
     """
+    sensors = sensors or recipe.sensors
     found = {
         name: _present(data, getattr(recipe, name))
         for name in ("transects", "tables", "rain", "validation_rain", "swaths")
@@ -163,7 +155,7 @@ def follow(
     store = output / "transects.zarr"
     collocate_transects(found["transects"], store)
     chosen = settings(
-        recipe.preset, sensors or recipe.sensors or _all(), seed=seed, rain=found["rain"],
+        recipe.preset, sensors or _all(), seed=seed, rain=found["rain"],
         radar=found["validation_rain"], swaths=found["swaths"], stores=(str(store),),
         matchups=found["tables"],
         **{"pixel_steps": 0, **recipe.neighbours},

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrain.atomic import replacing
-from xrain.retrieval.engine import share_cores
+from xrain.retrieval.devices import share_cores
 from xrain.sensors import Channel, get_sensor
 from xrain.workers import Workers, run_tasks
 

@@ -14,7 +14,8 @@ from xrain.conventions import EVENT_RATE
 from xrain.evaluation.metrics import probability_scores, rate_scores
 from xrain.geo.surfaces import surface_masks
 from xrain.models.unet import ConstellationUNet, PixelBranch, describe, stack_planes
-from xrain.retrieval.engine import Engine, Pixels
+from xrain.retrieval.engine import Engine
+from xrain.retrieval.estimates import Pixels
 from xrain.sensors import Channel
 from xrain.training.learner import pixel_loss
 from xrain.training.samples import Shard

@@ -39,6 +39,10 @@ def write_comparison(comparison: Comparison, folder: str | os.PathLike[str]) -> 
         If a file cannot be written.
     XrainError
         If matplotlib or jinja2 is not installed.
+
+    See Also
+    --------
+    xrain.compare : Makes the comparison.
     """
     page, numbers = Path(folder) / "report.html", Path(folder) / "scores.json"
     with replacing(numbers) as draft:
