@@ -59,10 +59,11 @@ else:
 # %%
 # What to distrust: there is no radar beside this swath, so nobody knows how
 # good these numbers are. The gaps are scans that are missing in the message.
-# In the north-west, snow and cold ground look like rain, and the pixels at the
-# edge of the scan are three times as wide as those in the middle. The network
-# has seen this swath in training, without any rain as a label: it learned
-# there that neighbours must not change the amount of rain.
+# In the north-west, snow and cold ground look like rain. The temperatures of a
+# weather model (:func:`xrain.add_ancillary`) would tell snow apart better. The
+# pixels at the edge of the scan are three times as wide as those in the
+# middle. The network has seen this swath in training, without any rain as a
+# label: it learned there that neighbours must not change the amount of rain.
 #
 # A cyclone in two channels
 # -------------------------

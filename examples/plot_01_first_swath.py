@@ -38,6 +38,12 @@ ds = xr.open_dataset(path, engine="gpm-l1c", chunks={})
 ds
 
 # %%
+# What is known of the instrument:
+
+print(ds.rain.sensor.long_name)
+print(*(channel.name for channel in ds.rain.channels))
+
+# %%
 # Look at it
 # ----------
 # Rain over the sea is warm at 18 and 37 GHz, where drops emit, and cold at 89
@@ -124,6 +130,14 @@ print(
 )
 
 # %%
+# All scores at once, by surface and by rate, as
+# :func:`xrain.evaluation.evaluate.evaluate` defines them:
+
+scores = rain.rain.evaluate(truth)
+for name in ("correlation", "rmse", "auc", "crps"):
+    print(f"{name:12}{float(scores[name].sel(stratum='all')):5.2f}")
+
+# %%
 # Such scores say how well the simulation has been inverted, not how good the
 # retrieval is on real data: see :doc:`/limits`.
 #
@@ -136,3 +150,8 @@ import xrain
 xrain.write_rain(rain, folder / "granule.rain.nc")
 grid = rain.rain.resample("0.1deg")
 figure = plot_rain(grid, title="on a grid of 0.1 degrees")
+
+# %%
+# Only a part of it, with :func:`xrain.plot`, which draws whatever it is given:
+
+figure = xrain.plot(rain.rain.crop((129, 135, 31, 36)), borders=False)

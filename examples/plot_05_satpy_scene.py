@@ -44,7 +44,8 @@ scn["surface_precip"]
 # Resample
 # --------
 # The retrieval looks at neighbouring pixels as the instrument saw them, so
-# rain comes first and the map after it. The other way round xrain refuses.
+# rain comes first and the map after it. The other way round xrain refuses,
+# with an :class:`xrain.XrainError` that says why.
 
 from pyresample import create_area_def
 

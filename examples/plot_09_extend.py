@@ -94,5 +94,6 @@ print(mine.attrs["source"])
 # %%
 # Others use it by a name: :func:`xrain.models.publish.package_models` makes
 # the files for a server, :func:`xrain.models.store.add_models` adds them, and
-# :func:`xrain.list_models` then lists them. Footprints and noise of your own
-# radiometer are one table, which :func:`xrain.register_sensor` makes known.
+# :func:`xrain.list_models` then lists them, and :func:`xrain.fetch_model`
+# brings one to this machine. Footprints and noise of your own radiometer are
+# one table, which :func:`xrain.register_sensor` makes known.

@@ -73,6 +73,13 @@ def test_every_public_name_is_in_the_reference(pages: Path) -> None:
     assert not missing
 
 
+def test_the_accessor_has_its_pages_examples_and_links(pages: Path) -> None:
+    page = (pages / "generated" / "xarray.Dataset.rain.retrieve.html").read_text()
+    assert "<h1>ds.rain.retrieve" in page
+    assert "sphx_glr_plot_01_first_swath_thumb" in page
+    assert 'href="https://docs.xarray.dev/en/stable/generated/xarray.Dataset.html' in page
+
+
 def test_no_page_fetches_anything(pages: Path) -> None:
     for page in pages.rglob("*.html"):
         found = re.findall(
